@@ -1,0 +1,1 @@
+"""chainrule: neural networks from the ground up (the door)."""

@@ -1,0 +1,1 @@
+"""Floor 0, calculus: derivatives of functions written in plain NumPy."""

@@ -1,0 +1,1 @@
+"""Floor 1, data: the only room that knows a DataFrame or a file of rows."""

@@ -1,0 +1,1 @@
+"""Floor 1, descent: how a point moves; knows nothing of networks."""

@@ -1,0 +1,1 @@
+"""Floor 2, engine: arrays in, arrays out, compiled."""

@@ -1,0 +1,1 @@
+"""Floor 4, estimators: what scikit-learn asks for."""

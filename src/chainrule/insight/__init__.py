@@ -1,0 +1,1 @@
+"""Floor 5, insight: reads a fitted network, changes nothing."""

@@ -1,0 +1,1 @@
+"""Floor 1, network: what is trained, as rows and plain data."""

@@ -1,0 +1,1 @@
+"""Floor 3, training: the loop as a generator of events."""
