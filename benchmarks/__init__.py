@@ -1,0 +1,1 @@
+"""Side by side against the peers; each script prints what it measured."""

@@ -1,0 +1,227 @@
+"""Time per epoch beside the peers: python -m benchmarks.speed [WORKLOAD …] [--peers sklearn,torch] [--rounds 5]
+
+Every workload trains one epoch of Adam at a time, float32, mean loss, rows shuffled, standard-normal inputs. Peers
+take turns (A B A B …), each in its best form; the table has medians, and ratios to chainrule in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Workload:
+    rows: int
+    inputs: int
+    hidden: tuple[int, ...]
+    outputs: int
+    classes: bool
+    batch: int
+    activation: str = "relu"
+    dtype: str = "float32"
+
+    @property
+    def steps(self) -> int:
+        return -(-self.rows // self.batch)
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((self.rows, self.inputs)).astype(self.dtype)
+        if self.classes:
+            return X, rng.integers(0, self.outputs, self.rows)
+        return X, (X[:, 0] * X[:, 1] + 0.1 * rng.standard_normal(self.rows)).astype(self.dtype)
+
+
+WORKLOADS = {
+    "tiny": Workload(1_000, 2, (16, 16), 1, False, 32),
+    "digits": Workload(1_797, 64, (100,), 10, True, 200),
+    "table": Workload(20_000, 50, (128, 64), 1, False, 256),
+    "wide": Workload(20_000, 100, (256, 256), 10, True, 256),
+    "mnist": Workload(20_000, 784, (512, 256), 10, True, 256),
+}
+
+
+def chainrule_epoch(load: Workload, n_threads: int | None = None) -> Callable[[], object]:
+    from chainrule.descent import get_method
+    from chainrule.engine import Plan, Run
+    from chainrule.network import Layout, get_loss
+
+    X, y = load.data()
+    Y = np.eye(load.outputs, dtype=load.dtype)[y] if load.classes else y[:, None]
+    sizes = [load.inputs, *load.hidden, load.outputs]
+    layout = Layout.of(sizes, load.activation, "softmax" if load.classes else "identity")
+    loss = get_loss("softmax_cross_entropy" if load.classes else "squared")
+    plan = Plan(layout, loss, get_method("adam"), batch_size=load.batch, dtype=load.dtype)
+    w = layout.first_weights(np.random.default_rng(0)).astype(load.dtype)
+    run = Run(plan, w, X, Y, n_threads=n_threads)
+    rng = np.random.RandomState(0)
+    return lambda: run.epochs(rng.permutation(load.rows)[None], 1e-3)
+
+
+def sklearn_epoch(load: Workload, threads: int) -> Callable[[], object]:
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from threadpoolctl import threadpool_limits
+
+    X, y = load.data()
+    model = (MLPClassifier if load.classes else MLPRegressor)(
+        hidden_layer_sizes=load.hidden, activation=load.activation, batch_size=load.batch, alpha=0.0, max_iter=1,
+        warm_start=True, random_state=0,
+    )  # fmt: skip
+
+    def epoch():
+        with warnings.catch_warnings(), threadpool_limits(threads):
+            warnings.simplefilter("ignore")
+            model.fit(X, y)
+
+    return epoch
+
+
+def torch_epoch(load: Workload, threads: int) -> Callable[[], object]:
+    import torch
+
+    X, y = map(torch.from_numpy, load.data())
+    y = y if load.classes else y[:, None]
+    sigma = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "logistic": torch.nn.Sigmoid}[load.activation]
+    sizes, layers = [load.inputs, *load.hidden], []
+    for m, n in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [torch.nn.Linear(m, n), sigma()]
+    net = torch.nn.Sequential(*layers, torch.nn.Linear(sizes[-1], load.outputs)).to(X.dtype)
+    descent = torch.optim.Adam(net.parameters(), fused=True)
+    loss = torch.nn.CrossEntropyLoss() if load.classes else torch.nn.MSELoss()
+
+    def epoch():
+        torch.set_num_threads(threads)
+        order = torch.randperm(load.rows)
+        for lo in range(0, load.rows, load.batch):
+            rows = order[lo : lo + load.batch]
+            descent.zero_grad(set_to_none=True)
+            loss(net(X[rows]), y[rows]).backward()
+            descent.step()
+
+    return epoch
+
+
+def jax_epoch(load: Workload, threads: int) -> Callable[[], object]:
+    import jax
+    import jax.numpy as jnp
+
+    if load.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    X, y = map(jnp.asarray, load.data())
+    sigma = {"relu": jax.nn.relu, "tanh": jnp.tanh, "logistic": jax.nn.sigmoid}[load.activation]
+    sizes, rng = [load.inputs, *load.hidden, load.outputs], np.random.default_rng(0)
+    params = [
+        (jnp.asarray(rng.normal(0, m**-0.5, (m, n)), X.dtype), jnp.zeros(n, X.dtype))
+        for m, n in zip(sizes[:-1], sizes[1:], strict=True)
+    ]
+
+    def mean_loss(params, x, t):
+        for A, b in params[:-1]:
+            x = sigma(x @ A + b)
+        z = x @ params[-1][0] + params[-1][1]
+        if load.classes:
+            return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(z), t[:, None], 1))
+        return 0.5 * jnp.mean((z[:, 0] - t) ** 2)
+
+    def step(carry, rows):
+        params, m, v, k = carry
+        g = jax.grad(mean_loss)(params, X[rows], y[rows])
+        k = k + 1
+        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+        rate = 1e-3 * jnp.sqrt(1 - 0.999**k) / (1 - 0.9**k)
+        params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), params, m, v)
+        return (params, m, v, k), None
+
+    @jax.jit
+    def epoch(carry, key):
+        # scan needs equal batches: the last, shorter one is left out (a slight advantage for this peer)
+        order = jax.random.permutation(key, load.rows)[: load.rows // load.batch * load.batch]
+        return jax.lax.scan(step, carry, order.reshape(-1, load.batch))[0]
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    state = {"carry": (params, zeros, zeros, jnp.zeros((), X.dtype)), "key": jax.random.PRNGKey(0)}
+
+    def run():
+        state["key"], key = jax.random.split(state["key"])
+        state["carry"] = jax.block_until_ready(epoch(state["carry"], key))
+
+    return run
+
+
+PEERS = {"sklearn": sklearn_epoch, "torch": torch_epoch, "jax": jax_epoch}
+
+
+def contestants(load: Workload, peers: list[str]) -> dict[str, Callable[[], object]]:
+    """Every peer that is installed, at one and at two threads where that can be chosen (JAX takes what there is)."""
+    found: dict[str, Callable[[], object]] = {}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for peer in peers:
+        for threads in [cores] if peer == "jax" else sorted({1, cores}):
+            try:
+                found[f"{peer}/{threads}"] = PEERS[peer](load, threads)
+            except ImportError:
+                print(f"{peer} is not installed: left out (pip install 'chainrule[peers]')")
+                break
+    for threads in sorted({1, cores}):
+        found[f"chainrule/{threads}"] = chainrule_epoch(load, threads)
+    return found
+
+
+def measure(load: Workload, peers: list[str], rounds: int) -> dict[str, float]:
+    """Median seconds per epoch of each contestant, taking turns; short epochs are repeated to last 0.1 s."""
+    runners = contestants(load, peers)
+    repeats = {}
+    for name, runner in runners.items():
+        runner()
+        runner()
+        start = time.perf_counter()
+        runner()
+        repeats[name] = max(1, int(0.1 / (time.perf_counter() - start)))
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    for _ in range(rounds):
+        for name, runner in runners.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                runner()
+            times[name].append((time.perf_counter() - start) / repeats[name])
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def best(times: dict[str, float], peer: str) -> float | None:
+    return min((t for name, t in times.items() if name.split("/")[0] == peer), default=None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), metavar="WORKLOAD")
+    parser.add_argument("--peers", default="sklearn,torch,jax")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", help="write the medians to this file")
+    given = parser.parse_args()
+    peers = [p for p in given.peers.split(",") if p]
+    everything = {}
+    for name in given.workloads:
+        load = WORKLOADS[name]
+        times = everything[name] = measure(load, peers, given.rounds)
+        ours = best(times, "chainrule")
+        assert ours is not None
+        per_step = "  ".join(f"{who} {1e6 * t / load.steps:,.1f}" for who, t in times.items())
+        ratios = "  ".join(f"{peer} {t / ours:.2f}" for peer in peers if (t := best(times, peer)) is not None)
+        print(f"{name:8} µs per step: {per_step}\n{'':8} times chainrule's best: {ratios}", flush=True)
+    if given.json:
+        with open(given.json, "w", encoding="utf-8") as file:
+            json.dump(everything, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""Floor 2, engine: a recorded formula -> the text of one compiled loop over a block.
+
+Every node of the graph is one of three: uniform (the same for the whole block: constants, hyperparameters; computed
+once, in float64), one number a row, or one number an element. A reduction over the outputs ends a pass along the row;
+what a later pass needs again is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.calculus.graph import Graph
+
+# How each primitive is written for scalars in compiled Python. `maximum(z, 0)` keeps a NaN z: it must be seen.
+VOCABULARY: dict[str, str] = {
+    "add": "({0} + {1})",
+    "subtract": "({0} - {1})",
+    "multiply": "({0} * {1})",
+    "divide": "({0} / {1})",
+    "negative": "(-{0})",
+    "positive": "{0}",
+    "reciprocal": "({one} / {0})",
+    "square": "({0} * {0})",
+    "sqrt": "np.sqrt({0})",
+    "cbrt": "np.cbrt({0})",
+    "power": "({0} ** {1})",
+    "exp": "np.exp({0})",
+    "exp2": "np.exp2({0})",
+    "expm1": "np.expm1({0})",
+    "log": "np.log({0})",
+    "log2": "np.log2({0})",
+    "log10": "np.log10({0})",
+    "log1p": "np.log1p({0})",
+    "sin": "np.sin({0})",
+    "cos": "np.cos({0})",
+    "tan": "np.tan({0})",
+    "sinh": "np.sinh({0})",
+    "cosh": "np.cosh({0})",
+    "tanh": "np.tanh({0})",
+    "arcsin": "np.arcsin({0})",
+    "arccos": "np.arccos({0})",
+    "arctan": "np.arctan({0})",
+    "arcsinh": "np.arcsinh({0})",
+    "arccosh": "np.arccosh({0})",
+    "arctanh": "np.arctanh({0})",
+    "arctan2": "np.arctan2({0}, {1})",
+    "hypot": "np.hypot({0}, {1})",
+    "logaddexp": "np.logaddexp({0}, {1})",
+    "erf": "math.erf({0})",
+    "absolute": "abs({0})",
+    "fabs": "abs({0})",
+    "sign": "({one} if {0} > 0 else (-{one} if {0} < 0 else {0}))",
+    "floor": "np.floor({0})",
+    "ceil": "np.ceil({0})",
+    "maximum": "({1} if {1} > {0} or {1} != {1} else {0})",
+    "minimum": "({1} if {1} < {0} or {1} != {1} else {0})",
+    "fmax": "({1} if {1} > {0} or {0} != {0} else {0})",
+    "fmin": "({1} if {1} < {0} or {0} != {0} else {0})",
+    "where": "({1} if {0} else {2})",
+    "greater": "({0} > {1})",
+    "greater_equal": "({0} >= {1})",
+    "less": "({0} < {1})",
+    "less_equal": "({0} <= {1})",
+    "equal": "({0} == {1})",
+    "not_equal": "({0} != {1})",
+    "logical_and": "({0} and {1})",
+    "logical_or": "({0} or {1})",
+    "logical_not": "(not {0})",
+    "isnan": "({0} != {0})",
+}
+# A constant operand cannot be NaN, which leaves one comparison: one machine instruction.
+_WITH_CONSTANT = {"maximum": "({1} if {1} > {0} else {0})", "minimum": "({1} if {1} < {0} else {0})"}
+# The same number in another shape: a row's one number spread over its elements, or a length-1 axis taken off.
+PASSED_ON = {"broadcast_to", "expand_dims", "squeeze", "reshape", "copy", "astype", "positive", "ravel"}
+CONSTANT_LIKE = {"ones_like": 1.0, "zeros_like": 0.0}
+# name -> start value, how an element is folded in
+REDUCTIONS: dict[str, tuple[str, str]] = {
+    "sum": ("{zero}", "{0} + {1}"),
+    "max": ("-{inf}", "({1} if {1} > {0} or {1} != {1} else {0})"),
+    "min": ("{inf}", "({1} if {1} < {0} or {1} != {1} else {0})"),
+}
+
+
+class NotCompilable(ValueError):
+    """A formula uses something that the compiled engine has no word for."""
+
+
+@dataclass
+class Step:
+    """One node as it will be written: its name in the text, its kind, the pass that computes it."""
+
+    name: str
+    kind: str  # "uniform" | "row" | "element"
+    stage: int
+    text: str = ""
+    reduces: tuple[str, str, str] | None = None  # reduction, operand, kept as
+    number: Any = None  # the value of a constant
+
+
+@dataclass
+class Block:
+    """The steps of a loop, in order, and those that are its results."""
+
+    steps: list[Step]
+    outputs: list[Step]
+
+
+def _literal(value: Any, what: str) -> str:
+    number = np.asarray(value)
+    if number.size != 1:
+        raise NotCompilable(f"{what} holds an array constant of shape {number.shape}; only numbers can be compiled")
+    scalar = number.reshape(()).item()
+    if isinstance(scalar, bool):
+        return repr(scalar)
+    scalar = float(scalar)
+    if scalar != scalar:
+        return "np.nan"
+    if abs(scalar) == float("inf"):
+        return "np.inf" if scalar > 0 else "(-np.inf)"
+    return repr(scalar)
+
+
+# Powers by a small constant, written as products: a general power is a slow call.
+_POWERS = {
+    2.0: "({0} * {0})",
+    3.0: "({0} * {0} * {0})",
+    1.0: "{0}",
+    0.5: "np.sqrt({0})",
+    0.0: "{one}",
+    -1.0: "({one} / {0})",
+    -2.0: "({one} / ({0} * {0}))",
+}
+
+
+class Writer:
+    """Turns the nodes of one graph into steps, equal nodes into one."""
+
+    def __init__(self, graph: Graph, inputs: Sequence[tuple[str, str]], what: str):
+        self.graph, self.what = graph, what
+        self.inputs = dict(zip(graph.inputs, inputs, strict=True))  # node -> (text, kind)
+        self.steps: list[Step] = []
+        self.of_node: dict[int, Step] = {}
+        self.seen: dict[Any, Step] = {}
+
+    def run(self) -> Block:
+        for index, node in enumerate(self.graph.nodes):
+            if node.kind == "input":
+                text, kind = self.inputs[index]
+                self.of_node[index] = Step(text, kind, 0)
+            elif node.kind == "constant":
+                self.of_node[index] = self._constant(node.value)
+            else:
+                self.of_node[index] = self._call(node)
+        return Block(self.steps, [self.of_node[i] for i in self.graph.outputs])
+
+    def _constant(self, value: Any) -> Step:
+        text = _literal(value, self.what)
+        number = None if text in ("True", "False") else float(np.asarray(value).reshape(()))
+        return self._add(("constant", text), Step("", "uniform", 0, text, number=number))
+
+    def _add(self, key: Any, step: Step) -> Step:
+        if key in self.seen:
+            return self.seen[key]
+        step.name = f"x{len(self.steps)}"
+        self.steps.append(step)
+        self.seen[key] = step
+        return step
+
+    def _call(self, node: Any) -> Step:
+        name = node.primitive.name
+        operands = [self.of_node[i] for i in node.inputs]
+        if name in PASSED_ON:
+            return operands[0]
+        if name in CONSTANT_LIKE:
+            return self._constant(CONSTANT_LIKE[name])
+        if name in REDUCTIONS or name == "mean":
+            return self._reduction(name, operands[0], node)
+        key = (name, tuple(s.name for s in operands))
+        order = ("uniform", "row", "element")
+        kind = max((s.kind for s in operands), key=order.index)
+        stage = max(s.stage for s in operands)
+        return self._add(key, Step("", kind, stage, self._text(name, operands, kind == "uniform")))
+
+    def _text(self, name: str, operands: list[Step], wide: bool) -> str:
+        words = [s.name + "_" if wide else s.name for s in operands]
+        one = "1.0" if wide else "one"
+        if name == "power" and operands[1].number in _POWERS:
+            return _POWERS[operands[1].number].format(*words, one=one)
+        if name == "clip":
+            low, high = words[1], words[2]
+            return f"({low} if {words[0]} < {low} else ({high} if {words[0]} > {high} else {words[0]}))"
+        template = VOCABULARY.get(name)
+        if name in _WITH_CONSTANT and operands[1].number is not None:
+            template = _WITH_CONSTANT[name]
+        elif name in _WITH_CONSTANT and operands[0].number is not None:
+            template, words = _WITH_CONSTANT[name], words[::-1]
+        if template is None:
+            raise NotCompilable(
+                f"{self.what} uses {name!r}, which the compiled engine cannot print; it knows "
+                + ", ".join(sorted([*VOCABULARY, *REDUCTIONS, "clip", "mean"]))
+            )
+        return template.format(*words, one=one)
+
+    def _reduction(self, name: str, operand: Step, node: Any) -> Step:
+        axis = node.keywords.get("axis")
+        if operand.kind != "element":
+            return operand  # over a length-1 axis
+        if axis not in (None, -1, (-1,)) and np.ndim(node.value) != np.ndim(self.graph.nodes[node.inputs[0]].value) - 1:
+            raise NotCompilable(f"{self.what}: {name} over axis {axis!r}; only the last axis (the outputs) can be compiled")
+        fold = "sum" if name == "mean" else name
+        step = self._add((fold, operand.name), Step("", "row", operand.stage + 1, reduces=(fold, operand.name, "")))
+        if name == "mean":
+            return self._add(("mean", operand.name), Step("", "row", step.stage, f"({step.name} / width)"))
+        return step
+
+
+def loop(
+    block: Block, loads: Mapping[str, str], stores: Callable[[list[str]], list[str]], total: str | None = None
+) -> list[str]:
+    """The lines of the loop over rows i and elements j.
+
+    `loads` maps names of inputs to the text that reads element (i, j); `stores` gives the lines that use the names
+    of the outputs; they stand in the last pass. Lines assume `dt`, `one`, `zero`, `inf` and `width` of the block's
+    dtype. A uniform step x is computed as x_ in float64 and rounded to the block's dtype once.
+    """
+    used_later = _kept(block)
+    last = _last_stage(block)
+    lines: list[str] = []
+    for step in block.steps:
+        if step.kind == "uniform":
+            lines += [f"{step.name}_ = {step.text}", f"{step.name} = dt({step.name}_)"]
+    for name in sorted(used_later):
+        lines.append(f"kept_{name} = np.empty(D, dt)")
+    lines.append("for i in range(n):")
+    for stage in range(last + 1):
+        lines += ["    " + text for text in _row_lines(block, stage)]
+        lines += ["    " + text for text in _pass(block, stage, last, loads, stores, used_later)]
+    if total:
+        lines.append("    " + total)
+    return lines
+
+
+def _last_stage(block: Block) -> int:
+    return max((s.stage for s in [*block.steps, *block.outputs]), default=0)
+
+
+def _kept(block: Block) -> set[str]:
+    """Elements of one pass that a later pass reads again."""
+    stage_of = {s.name: s for s in block.steps if s.kind == "element"}
+    kept = set()
+    for step in block.steps:
+        if step.kind != "element":
+            continue
+        for name, source in stage_of.items():
+            if source.stage < step.stage and _mentions(step.text, name):
+                kept.add(name)
+    last = _last_stage(block)
+    kept |= {s.name for s in block.outputs if s.kind == "element" and s.name in stage_of and s.stage < last}
+    kept |= {s.reduces[1] for s in block.steps if s.reduces and s.reduces[1] in stage_of
+             and stage_of[s.reduces[1]].stage < s.stage - 1}  # fmt: skip
+    return kept
+
+
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", text) is not None
+
+
+def _row_lines(block: Block, stage: int) -> list[str]:
+    return [f"{s.name} = {s.text}" for s in block.steps if s.kind == "row" and s.stage == stage and not s.reduces]
+
+
+def _pass(block, stage, last, loads, stores, kept) -> list[str]:
+    elements = [s for s in block.steps if s.kind == "element" and s.stage == stage]
+    folds = [s for s in block.steps if s.reduces and s.stage == stage + 1]
+    final = stores([s.name for s in block.outputs]) if stage == last else []
+    body = [f"{s.name} = {s.text}" for s in elements]
+    body += [f"kept_{s.name}[j] = {s.name}" for s in elements if s.name in kept]
+    body += [f"{s.name} = " + REDUCTIONS[s.reduces[0]][1].format(s.name, s.reduces[1]) for s in folds]
+    body += final
+    if not body:
+        return []
+    text = "\n".join(body)
+    reads = [f"{name} = {source}" for name, source in loads.items() if _mentions(text, name)]
+    computed = {s.name for s in elements}
+    reads += [f"{name} = kept_{name}[j]" for name in sorted(kept) if name not in computed and _mentions(text, name)]
+    starts = [f"{s.name} = " + REDUCTIONS[s.reduces[0]][0].format(zero="zero", inf="inf") for s in folds]
+    return starts + ["for j in range(D):"] + ["    " + line for line in reads + body]

@@ -1,0 +1,64 @@
+"""Floor 1, network: initialisers, one row each: the distribution that first weights are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .rows import find, table
+
+
+@dataclass(frozen=True)
+class Initialiser:
+    """One initialiser: A_l has independent entries of standard deviation `deviation(fan_in, fan_out)`; biases are 0."""
+
+    name: str
+    deviation: Callable[[int, int], float]
+    uniform: bool = False
+    source: str = ""
+    aliases: tuple[str, ...] = ()
+
+    def draw(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        """A matrix of D_{l-1} × D_l = fan_in × fan_out weights from `rng`.
+
+        >>> get_initialiser("zeros").draw(np.random.default_rng(0), 1, 2)
+        array([[0., 0.]])
+        """
+        s = self.deviation(fan_in, fan_out)
+        shape = (fan_in, fan_out)
+        if self.uniform:
+            bound = s * np.sqrt(3.0)  # U(−bound, bound) has variance bound²/3
+            return rng.uniform(-bound, bound, shape)
+        return s * rng.standard_normal(shape)
+
+
+def _glorot(fan_in: int, fan_out: int) -> float:
+    return float(np.sqrt(2.0 / (fan_in + fan_out)))
+
+
+def _he(fan_in: int, fan_out: int) -> float:
+    return float(np.sqrt(2.0 / fan_in))
+
+
+def _lecun(fan_in: int, fan_out: int) -> float:
+    return float(np.sqrt(1.0 / fan_in))
+
+
+INITIALISERS = table(
+    [
+        Initialiser("glorot_uniform", _glorot, True, "Glorot & Bengio 2010", ("glorot", "xavier_uniform")),
+        Initialiser("glorot_normal", _glorot, False, "Glorot & Bengio 2010", ("xavier_normal",)),
+        Initialiser("he_uniform", _he, True, "He, Zhang, Ren & Sun 2015", ("kaiming_uniform",)),
+        Initialiser("he_normal", _he, False, "He, Zhang, Ren & Sun 2015", ("he", "kaiming_normal")),
+        Initialiser("lecun_uniform", _lecun, True, "LeCun, Bottou, Orr & Müller 1998"),
+        Initialiser("lecun_normal", _lecun, False, "LeCun, Bottou, Orr & Müller 1998", ("lecun",)),
+        Initialiser("zeros", lambda fan_in, fan_out: 0.0, True, "never breaks symmetry: for a last layer, or none"),
+    ]
+)
+
+
+def get_initialiser(spec: str | Initialiser) -> Initialiser:
+    """The row that `spec` names."""
+    return spec if isinstance(spec, Initialiser) else find(INITIALISERS, spec, "initialiser")
