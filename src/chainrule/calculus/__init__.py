@@ -1,1 +1,29 @@
 """Floor 0, calculus: derivatives of functions written in plain NumPy."""
+
+from .check import GradientCheck, check_grad
+from .differentiate import derivative, grad, hessian, hvp, jacobian, slope, value_and_grad, vjp
+from .graph import Graph, UnsupportedError, record
+from .limits import LimitTable, central_difference, limit_table, secant_slope
+from .primitives import PRIMITIVES, erf
+
+__all__ = [
+    "PRIMITIVES",
+    "GradientCheck",
+    "Graph",
+    "LimitTable",
+    "UnsupportedError",
+    "central_difference",
+    "check_grad",
+    "derivative",
+    "erf",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "limit_table",
+    "record",
+    "secant_slope",
+    "slope",
+    "value_and_grad",
+    "vjp",
+]
