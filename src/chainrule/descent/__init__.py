@@ -1,1 +1,23 @@
 """Floor 1, descent: how a point moves; knows nothing of networks."""
+
+from .methods import METHODS, Method, check_hyperparameters, get_method
+from .minimize import DivergenceError, Objective, Path, maximize, minimize
+from .schedules import SCHEDULES, Schedule, get_schedule, warm_up
+from .search import Armijo
+
+__all__ = [
+    "METHODS",
+    "SCHEDULES",
+    "Armijo",
+    "DivergenceError",
+    "Method",
+    "Objective",
+    "Path",
+    "Schedule",
+    "check_hyperparameters",
+    "get_method",
+    "get_schedule",
+    "maximize",
+    "minimize",
+    "warm_up",
+]
