@@ -32,12 +32,14 @@ def compare(net, X, Y, loss, weights=None, rtol=1e-10):
 
 
 @pytest.mark.parametrize("depth", SIZES)
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda row: row.name)
+@pytest.mark.parametrize("loss", list(LOSSES.values()), ids=lambda row: row.name)
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_gradient_by_engine_equals_gradient_by_tape(activation, loss, depth):
     rng = np.random.default_rng(depth)
     net = Network(SIZES[depth], activation, loss.link, seed=3)
     net.w += 0.1 * rng.normal(size=net.K)
+    if activation == "exp":
+        net.w *= 0.2  # e^{e^{…}} is soon beyond any float
     compare(net, rng.normal(size=(7, 3)), targets(loss, 7, 2, rng), loss)
 
 
@@ -58,7 +60,7 @@ def test_outputs_equal_the_eager_ones(name):
     np.testing.assert_array_equal(net(X[0]), net(X[:1])[0])
 
 
-@pytest.mark.parametrize(("activation", "loss"), itertools.product(HIDDEN, ["squared", "softmax_cross_entropy"]))
+@pytest.mark.parametrize(("activation", "loss"), list(itertools.product(HIDDEN, ["squared", "softmax_cross_entropy"])))
 def test_float32_agrees_to_its_own_precision(activation, loss):
     row = LOSSES[loss]
     rng = np.random.default_rng(1)

@@ -118,7 +118,7 @@ ACTIVATIONS = table(
             "relu",
             lambda z: np.maximum(z, 0.0),
             # 0 at the kink, as scikit-learn, PyTorch and JAX have it
-            lambda z, a: np.where(a > 0, 1.0, 0.0),
+            lambda z, a: np.where(a > 0, np.ones_like(a), 0.0),
             "Nair & Hinton 2010",
             initialiser="he_uniform",
             formula="max(z, 0)",
@@ -126,7 +126,7 @@ ACTIVATIONS = table(
         Activation(
             "leaky_relu",
             lambda z, alpha: np.where(z > 0, z, alpha * z),
-            lambda z, a, alpha: np.where(z > 0, 1.0, alpha),
+            lambda z, a, alpha: np.where(z > 0, np.ones_like(z), alpha),
             "Maas, Hannun & Ng 2013",
             parameters={"alpha": 0.01},
             initialiser="he_uniform",
