@@ -169,7 +169,7 @@ Examples
 >>> from chainrule import MLPClassifier
 >>> from sklearn.datasets import load_iris
 >>> X, y = load_iris(return_X_y=True)
->>> clf = MLPClassifier((16,), learning_rate_init=0.02, max_iter=100, random_state=0).fit(X, y)
+>>> clf = MLPClassifier((16,), learning_rate_init=0.05, max_iter=400, random_state=0).fit(X, y)
 >>> bool(clf.score(X, y) > 0.9)
 True
 

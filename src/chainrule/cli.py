@@ -1,0 +1,187 @@
+"""Floor 6, cli: train, predict, evaluate, datasets. Words for people on standard error, data on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__
+
+app = typer.Typer(
+    help="Train a multilayer perceptron on a table, in one command.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_state = {"debug": False}
+
+
+def say(text: str = "") -> None:
+    """One line for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"chainrule {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    _state["debug"] = debug
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Bad input ends with one sentence and status 2, another failure with status 1."""
+
+    @wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        from chainrule.data import TableError
+        from chainrule.descent import DivergenceError
+        from chainrule.files import FileError
+
+        try:
+            return function(*args, **kwargs)
+        except (TableError, FileError) as error:
+            _fail(error, 2)
+        except DivergenceError as error:
+            _fail(error, 1)
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            say("\ninterrupted")
+            raise typer.Exit(130) from None
+        except ValueError as error:
+            _fail(error, 2)
+
+    return app.command()(guarded)
+
+
+def _fail(error: Exception, status: int) -> None:
+    if _state["debug"]:
+        raise error
+    say(f"chainrule: {error}")
+    raise typer.Exit(status) from None
+
+
+def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
+    from chainrule.data import TableError
+
+    found = {}
+    for text in given or []:
+        name, equals, value = text.rpartition("=")
+        if not equals or not name:
+            raise TableError(f"{option} takes COLUMN=KIND, got {text!r}")
+        found[name] = value
+    return found
+
+
+def _hidden(text: str) -> tuple[int, ...]:
+    from chainrule.data import TableError
+
+    try:
+        sizes = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        sizes = (0,)
+    if any(size < 1 for size in sizes):
+        raise TableError(f"--hidden takes whole numbers ≥ 1 with commas between, such as 100,50; got {text!r}")
+    return sizes
+
+
+@command
+def train(
+    table: Annotated[str, typer.Argument(help="CSV or Parquet file, - for standard input, or a shipped table's name.")],
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    out: Annotated[str | None, typer.Option(help="Where to save the model; default TABLE.chainrule here.")] = None,
+    task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
+    hidden: Annotated[str, typer.Option(help="Units of each hidden layer.")] = "128,64",
+    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the rows; default by the number of rows.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows of a minibatch; default by the number.")] = None,
+    step_size: Annotated[float, typer.Option(help="AdamW's first step size.")] = 0.002,
+    weight_decay: Annotated[float, typer.Option(min=0.0, help="AdamW's decay of the weights.")] = 0.02,
+    test: Annotated[float, typer.Option(help="Share of rows held out for the final score.")] = 0.2,
+    patience: Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs without improvement.")] = None,
+    max_time: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    weights: Annotated[str | None, typer.Option(help="A column with the weight of each row.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="COLUMN=KIND, to overrule what was inferred.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="A column not to learn from.")] = None,
+    drop_missing_target: Annotated[bool, typer.Option(help="Leave out rows without a target.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is random.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Train on a table and save the model.
+
+    Shows what was read, trains with a progress bar, scores on held-out rows beside a plain baseline.
+    """
+    from chainrule import console
+
+    options = {
+        "hidden_layer_sizes": _hidden(hidden), "activation": activation, "epochs": epochs or "auto",
+        "batch_size": batch_size or "auto", "step_size": step_size, "weight_decay": weight_decay,
+        "patience": patience, "max_time": max_time, "random_state": seed, "n_threads": threads,
+    }  # fmt: skip
+    result = console.train(
+        table, target, out=out, task=task, test=test, weights=weights, kinds=_pairs(kind, "--kind"),
+        exclude=exclude or [], drop_missing_target=drop_missing_target, seed=seed, options=options, say=say,
+    )  # fmt: skip
+    if as_json:
+        console.print_json(result)
+
+
+@command
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model file that train saved.")],
+    table: Annotated[str, typer.Argument(help="CSV or Parquet file, - for standard input.")],
+    out: Annotated[str, typer.Option(help="Where to write the predictions as CSV; - is standard output.")] = "-",
+    proba: Annotated[bool, typer.Option("--proba", help="A column with the probability of each class.")] = False,
+) -> None:
+    """Predict the target for the rows of a table, as CSV."""
+    from chainrule import console
+
+    console.predict(model, table, out=out, proba=proba, say=say)
+
+
+@command
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model file that train saved.")],
+    table: Annotated[str, typer.Argument(help="A table with the target column.")],
+    weights: Annotated[str | None, typer.Option(help="A column with the weight of each row.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
+) -> None:
+    """Score a model on the rows of a table."""
+    from chainrule import console
+
+    result = console.evaluate(model, table, weights=weights, say=say)
+    if as_json:
+        console.print_json(result)
+
+
+@command
+def datasets(
+    export: Annotated[str | None, typer.Option(help="Copy this table to the current folder as CSV.")] = None,
+) -> None:
+    """List the small tables that ship with chainrule; train takes their names."""
+    from chainrule import console
+
+    console.datasets(export, say=say)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
