@@ -10,8 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from . import __version__
-
 app = typer.Typer(
     help="Train a multilayer perceptron on a table, in one command.",
     no_args_is_help=True,
@@ -30,7 +28,9 @@ def say(text: str = "") -> None:
 
 def _version(value: bool) -> None:
     if value:
-        print(f"chainrule {__version__}")
+        from importlib.metadata import version
+
+        print(f"chainrule {version('chainrule')}")
         raise typer.Exit()
 
 
