@@ -6,40 +6,23 @@ it on arrays, the compiled engine prints what was recorded of it. The step size 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from .tables import ANY, FRACTION, NOT_NEGATIVE, POSITIVE, Interval, find, table, with_given
 
-@dataclass(frozen=True)
-class Interval:
-    """The numbers that a hyperparameter may be."""
-
-    low: float
-    high: float = float("inf")
-    low_included: bool = False
-
-    def __contains__(self, x: float) -> bool:
-        return (self.low <= x if self.low_included else self.low < x) and x < self.high
-
-    def __str__(self) -> str:
-        return f"{'[' if self.low_included else '('}{self.low:g}, {self.high:g})"
-
-
-_POSITIVE = Interval(0.0)
-_FRACTION = Interval(0.0, 1.0, low_included=True)
-_NOT_NEGATIVE = Interval(0.0, low_included=True)
+# What a hyperparameter of this name may be, where the row does not say otherwise.
 RANGES: dict[str, Interval] = {
-    "step": _POSITIVE,
-    "momentum": _FRACTION,
-    "beta_1": _FRACTION,
-    "beta_2": _FRACTION,
-    "rho": _FRACTION,
-    "epsilon": _POSITIVE,
-    "decay": _NOT_NEGATIVE,
+    "step": POSITIVE,
+    "momentum": FRACTION,
+    "beta_1": FRACTION,
+    "beta_2": FRACTION,
+    "rho": FRACTION,
+    "epsilon": POSITIVE,
+    "decay": NOT_NEGATIVE,
 }
 
 
@@ -47,8 +30,27 @@ RANGES: dict[str, Interval] = {
 class Method:
     """One method of descent: `update(w, g, *state, t, **hyperparameters) -> w, *state` (w alone without state).
 
-    t counts steps from 1; `state` names the vectors that are remembered, all zeros at the start; `defaults` are the
-    hyperparameters, the step size γ among them as "step".
+    Parameters
+    ----------
+    name : what it is called
+    update : the step, in elementwise NumPy without branches or in-place writes; w, g and the state vectors have one
+        shape (or are numbers), t counts steps from 1
+    state : names of the vectors that are remembered; all are zero at the start
+    defaults : the hyperparameters and their defaults, the step size γ among them as "step"
+    source, formula : the paper, and the step as it is written there with the handout's γ for the step size
+    aliases : other names for it
+    note : where other libraries differ
+    ranges : the interval of each hyperparameter; what is missing is filled from `RANGES`, or may be any number
+
+    Raises
+    ------
+    ValueError : when "step" has no default, or a default lies outside its own range.
+
+    A row of one's own works wherever a name does:
+
+    >>> signs = Method("signs", lambda w, g, t, step: w - step * np.sign(g), (), {"step": 0.25})
+    >>> signs.advance(np.array([1.0, 1.0]), np.array([0.1, -3.0]), (), t=1.0, step=0.25)
+    (array([0.75, 1.25]), ())
     """
 
     name: str
@@ -58,6 +60,27 @@ class Method:
     source: str = ""
     formula: str = ""
     aliases: tuple[str, ...] = ()
+    note: str = ""
+    ranges: Mapping[str, Interval] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if "step" not in self.defaults:
+            raise ValueError(f"the method {self.name!r} needs a default for 'step'; it has {', '.join(self.defaults)}")
+        full = {name: self.ranges.get(name, RANGES.get(name, ANY)) for name in self.defaults}
+        object.__setattr__(self, "ranges", full)
+        for name, value in self.defaults.items():
+            full[name].check(f"the default of {name} in the method {self.name!r}", value)
+
+    def advance(self, w: Any, g: Any, state: Sequence[Any], t: float, **hyperparameters: float) -> tuple[Any, tuple]:
+        """One step: (the new w, the new state), with the state as a tuple however many vectors it has."""
+        moved = self.update(w, g, *state, t=t, **hyperparameters)
+        new_w, *new_state = moved if isinstance(moved, tuple) else (moved,)
+        if len(new_state) != len(self.state):
+            raise TypeError(
+                f"the update of the method {self.name!r} must return w and {len(self.state)} state vectors "
+                f"({', '.join(self.state) or 'none'}), got {len(new_state)}"
+            )
+        return new_w, tuple(new_state)
 
 
 def _gradient_descent(w, g, t, step):
@@ -98,8 +121,7 @@ def _adam(w, g, m, v, t, step, beta_1, beta_2, epsilon):
 
 
 def _adamw(w, g, m, v, t, step, beta_1, beta_2, epsilon, decay):
-    moved, m, v = _adam(w * (1.0 - step * decay), g, m, v, t, step, beta_1, beta_2, epsilon)
-    return moved, m, v
+    return _adam(w * (1.0 - step * decay), g, m, v, t, step, beta_1, beta_2, epsilon)
 
 
 def _adamax(w, g, m, u, t, step, beta_1, beta_2, epsilon):
@@ -117,53 +139,70 @@ def _nadam(w, g, m, v, t, step, beta_1, beta_2, epsilon):
 
 _MOMENTS = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
 
-_rows = [
+METHODS: dict[str, Method] = table([
     Method(
         "gradient_descent", _gradient_descent, (), {"step": 0.1}, "Cauchy 1847; handout 3",
         "w ← w − γ g", ("steepest_descent",),
     ),
     Method(
-        "momentum", _momentum, ("v",), {"step": 0.01, "momentum": 0.9}, "Polyak 1964; Rumelhart, Hinton & Williams 1986",
-        "v ← μ v − γ g;  w ← w + v (PyTorch scales by γ last: v ← μ v + g, w ← w − γ v)", ("sgd",),
+        "momentum", _momentum, ("v",), {"step": 0.01, "momentum": 0.9},
+        "Polyak 1964; Rumelhart, Hinton & Williams 1986", "v ← μ v − γ g;  w ← w + v", ("sgd",),
+        "scikit-learn's 'sgd' with nesterovs_momentum=False. PyTorch multiplies by γ last (v ← μ v + g; w ← w − γ v): "
+        "the same for a constant γ, but a changed γ there acts on all that v remembers",
     ),
     Method(
         "nesterov", _nesterov, ("v",), {"step": 0.01, "momentum": 0.9}, "Nesterov 1983; Sutskever et al. 2013",
         "v ← μ v − γ g;  w ← w + μ v − γ g", (),
+        "scikit-learn's 'sgd' as it is by default; g is taken at w, which is already the point looked ahead to",
     ),
     Method(
         "adagrad", _adagrad, ("s",), {"step": 0.1, "epsilon": 1e-10}, "Duchi, Hazan & Singer 2011",
         "s ← s + g²;  w ← w − γ g/(√s + ε)", (),
+        "Keras starts s at 0.1 instead of 0",
     ),
     Method(
         "rmsprop", _rmsprop, ("s",), {"step": 0.01, "rho": 0.9, "epsilon": 1e-8}, "Tieleman & Hinton 2012, lecture 6.5",
         "s ← ρ s + (1 − ρ) g²;  w ← w − γ g/(√s + ε)", (),
+        "PyTorch calls ρ alpha and takes 0.99; Keras has ε under the root",
     ),
     Method(
         "adadelta", _adadelta, ("s", "d"), {"step": 1.0, "rho": 0.95, "epsilon": 1e-6}, "Zeiler 2012",
-        "Δ = √(d + ε)/√(s + ε) g with s, d running means of g², Δ²;  w ← w − γ Δ", (),
+        "s ← ρ s + (1 − ρ) g²;  Δ = √(d + ε)/√(s + ε) g;  d ← ρ d + (1 − ρ) Δ²;  w ← w − γ Δ", (),
+        "the paper has no γ, which is γ = 1; PyTorch takes ρ = 0.9",
     ),
     Method(
-        "adam", _adam, ("m", "v"), {"step": 0.001, **_MOMENTS}, "Kingma & Ba 2015, the form before section 2.1",
-        "w ← w − γ √(1 − β₂ᵗ)/(1 − β₁ᵗ) m/(√v + ε): scikit-learn's ε; PyTorch adds ε to the corrected √v̂", (),
+        "adam", _adam, ("m", "v"), {"step": 0.001, **_MOMENTS}, "Kingma & Ba 2015, the order at the end of section 2",
+        "m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − γ √(1 − β₂ᵗ)/(1 − β₁ᵗ) m/(√v + ε)", (),
+        "scikit-learn's form. PyTorch adds ε to the corrected root √(v/(1 − β₂ᵗ)) instead, so its first steps differ "
+        "where gradients are as small as ε: our ε acts there as ε/√(1 − β₂ᵗ)",
     ),
     Method(
         "adamw", _adamw, ("m", "v"), {"step": 0.001, **_MOMENTS, "decay": 0.01}, "Loshchilov & Hutter 2019",
-        "adam on w (1 − γ λ); the engine decays weights, not biases", (),
+        "w ← w (1 − γ λ), then the step of adam", (),
+        "λ is multiplied by the scheduled γ, as in PyTorch; the paper multiplies it by the schedule's factor alone. "
+        "The training of networks decays weights, not biases",
     ),
     Method(
         "adamax", _adamax, ("m", "u"), {"step": 0.002, **_MOMENTS}, "Kingma & Ba 2015, section 7.1",
-        "u ← max(β₂ u, |g|);  w ← w − γ/(1 − β₁ᵗ) m/(u + ε)", (),
+        "m ← β₁ m + (1 − β₁) g;  u ← max(β₂ u, |g|);  w ← w − γ/(1 − β₁ᵗ) m/(u + ε)", (),
+        "the paper has no ε; PyTorch has it inside the maximum, |g| + ε",
     ),
     Method(
-        "nadam", _nadam, ("m", "v"), {"step": 0.002, **_MOMENTS}, "Dozat 2016, with constant μ",
-        "adam with m̂ looked ahead: β₁ m/(1 − β₁ᵗ⁺¹) + (1 − β₁) g/(1 − β₁ᵗ)", (),
+        "nadam", _nadam, ("m", "v"), {"step": 0.002, **_MOMENTS}, "Dozat 2016, with a constant μ = β₁",
+        "w ← w − γ [β₁ m/(1 − β₁ᵗ⁺¹) + (1 − β₁) g/(1 − β₁ᵗ)]/(√(v/(1 − β₂ᵗ)) + ε), with adam's m and v", (),
+        "PyTorch and Keras let μ grow over the steps (momentum_decay 0.004)",
     ),
-]  # fmt: skip
-METHODS: dict[str, Method] = {row.name: row for row in _rows}
+])  # fmt: skip
 
 
 def get_method(name: str | Method) -> Method:
-    """The row called `name` (aliases count).
+    """The row called `name`, or `name` itself if it is a row.
+
+    Aliases count: "sgd" is `momentum` (scikit-learn's name for it), "steepest_descent" is `gradient_descent`.
+
+    Raises
+    ------
+    ValueError : for an unknown name, with the nearest one and the list.
 
     >>> get_method("sgd").name
     'momentum'
@@ -172,25 +211,13 @@ def get_method(name: str | Method) -> Method:
         ...
     ValueError: there is no method 'adm'. Did you mean 'adam'? There are: gradient_descent, momentum, ...
     """
-    if isinstance(name, Method):
-        return name
-    for row in _rows:
-        if name == row.name or name in row.aliases:
-            return row
-    near = difflib.get_close_matches(str(name), METHODS, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"there is no method {name!r}.{hint} There are: {', '.join(METHODS)}")
+    return name if isinstance(name, Method) else find(METHODS, name, "method")
 
 
 def check_hyperparameters(row: Method, given: Mapping[str, Any]) -> dict[str, float]:
-    """The row's hyperparameters with the given ones in place; unknown names and numbers out of range are errors."""
-    merged = dict(row.defaults)
-    for name, value in given.items():
-        if name not in merged:
-            near = difflib.get_close_matches(name, merged, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"the method {row.name!r} has no {name!r}.{hint} It has: {', '.join(merged)}")
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or float(value) not in RANGES[name]:
-            raise ValueError(f"{name} must be a number in {RANGES[name]}, got {value!r}")
-        merged[name] = float(value)
-    return merged
+    """The row's hyperparameters with the given ones in place; unknown names and numbers out of range are errors.
+
+    >>> check_hyperparameters(get_method("momentum"), {"momentum": 0.5})
+    {'step': 0.01, 'momentum': 0.5}
+    """
+    return with_given(f"the method {row.name!r}", row.defaults, row.ranges, given)
