@@ -42,7 +42,7 @@ _WHERE = {
     "save": "interchange",
 }
 
-__all__ = sorted([*_WHERE, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_WHERE, "__version__"])
 
 if TYPE_CHECKING:
     from .calculus import (

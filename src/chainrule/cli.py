@@ -110,7 +110,9 @@ def train(
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
     hidden: Annotated[str, typer.Option(help="Units of each hidden layer.")] = "128,64",
     activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the rows; default by the number of rows.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the rows; default by the number of rows.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows of a minibatch; default by the number.")] = None,
     step_size: Annotated[float, typer.Option(help="AdamW's first step size.")] = 0.002,
     weight_decay: Annotated[float, typer.Option(min=0.0, help="AdamW's decay of the weights.")] = 0.02,

@@ -12,7 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from chainrule.data import DATASETS, LEFT_OUT, Table, TableError, Target, datasets as shipped, find_dataset, read_table, split
+from chainrule.data import (
+    DATASETS,
+    LEFT_OUT,
+    Table,
+    TableError,
+    Target,
+    find_dataset,
+    read_table,
+    split,
+)
+from chainrule.data import (
+    datasets as shipped,
+)
 from chainrule.estimators.tabular import TableClassifier, TableRegressor
 from chainrule.files import FileError, write_atomically
 from chainrule.interchange import load, save
@@ -55,13 +67,22 @@ def train(
     _show_target(model, learned, y, say)
     _show_network(model, say)
     _show_training(model, say)
-    result = _scores(model, X.iloc[held], y.iloc[held], y.iloc[rows], None if row_weights is None else row_weights[held])
+    result = _scores(
+        model, X.iloc[held], y.iloc[held], y.iloc[rows], None if row_weights is None else row_weights[held]
+    )
     _show_scores(result, len(held), say)
     save(model, path, extra={"source": str(source), "weights": weights, "scores": result})
     say(f"saved: {path} ({path.stat().st_size / 1024:,.0f} kB), {time.perf_counter() - started:.1f} s in all")
     if source != "-":
         say(f"next:  chainrule predict {path} NEW_TABLE.csv")
-    return {"model": str(path), "task": learned.task, "target": target, "rows": len(table), "epochs": model.n_iter_, **result}
+    return {
+        "model": str(path),
+        "task": learned.task,
+        "target": target,
+        "rows": len(table),
+        "epochs": model.n_iter_,
+        **result,
+    }
 
 
 def _table(source: str, target: str | None) -> tuple[Table, str]:
@@ -70,14 +91,23 @@ def _table(source: str, target: str | None) -> tuple[Table, str]:
         return read_table(row.path), target or row.target
     table = read_table(source)
     if target is None:
-        raise TableError(f"say which column of {table.name} to predict: --target COLUMN. Its columns: {', '.join(table.columns[:12])}")
+        raise TableError(
+            f"say which column of {table.name} to predict: --target COLUMN. Its columns: {', '.join(table.columns[:12])}"
+        )
     return table, target
 
 
 def _model_path(source: str, out: str | None) -> Path:
-    path = Path(out) if out else Path("model.chainrule" if source == "-" else f"{Path(source).name.split('.')[0]}.chainrule")
+    path = (
+        Path(out)
+        if out
+        else Path("model.chainrule" if source == "-" else f"{Path(source).name.split('.')[0]}.chainrule")
+    )
     if path.is_dir() or not path.parent.is_dir():
-        raise FileError(f"cannot save the model as {path}: " + ("it is a folder" if path.is_dir() else f"there is no folder {path.parent}"))
+        raise FileError(
+            f"cannot save the model as {path}: "
+            + ("it is a folder" if path.is_dir() else f"there is no folder {path.parent}")
+        )
     return path
 
 
@@ -145,11 +175,16 @@ def _show_training(model: Any, say: Say) -> None:
     say("training:  epoch        loss  held-out loss")
     for k in shown:
         e = events[k]
-        say(f"  {e.epoch:>14}  {e.loss:>10.4f}  {e.validation_loss:>13.4f}" + ("  ← kept" if e.epoch == model.outcome_.best_epoch else ""))
+        say(
+            f"  {e.epoch:>14}  {e.loss:>10.4f}  {e.validation_loss:>13.4f}"
+            + ("  ← kept" if e.epoch == model.outcome_.best_epoch else "")
+        )
     seconds = events[-1].seconds if events else 0.0
     say(
         f"  stopped because {model.outcome_.stopped_because}; kept epoch {model.outcome_.best_epoch}, "
-        f"{seconds:.1f} s, {events[-1].rows / max(seconds, 1e-9):,.0f} rows/s" if events else "  no epoch was finished"
+        f"{seconds:.1f} s, {events[-1].rows / max(seconds, 1e-9):,.0f} rows/s"
+        if events
+        else "  no epoch was finished"
     )
 
 
@@ -249,7 +284,9 @@ def evaluate(model_path: Path, source: str, *, weights: str | None, say: Say) ->
     table.require([model.target_.name, *([weights] if weights else [])])
     y = table.column(model.target_.name)
     if y.isna().any():
-        raise TableError(f"the target {model.target_.name!r} is missing in {int(y.isna().sum())} of {len(table)} rows of {table.name}")
+        raise TableError(
+            f"the target {model.target_.name!r} is missing in {int(y.isna().sum())} of {len(table)} rows of {table.name}"
+        )
     row_weights = None if weights is None else _weights(table, weights)
     result = _scores(model, table.frame, y, y, row_weights)
     for sentence in [*table.notes, *model.last_report_.sentences()]:
@@ -273,7 +310,9 @@ def datasets(export: str | None, *, say: Say) -> None:
         return
     for row in shipped():
         table = read_table(row.path)
-        print(f"{row.name:<10} {len(table):>6,} × {len(table.columns):<3} {row.task:<15} target {row.target:<9} {row.licence:<14} {row.sentence}")
+        print(
+            f"{row.name:<10} {len(table):>6,} × {len(table.columns):<3} {row.task:<15} target {row.target:<9} {row.licence:<14} {row.sentence}"
+        )
     say("train on one: chainrule train penguins")
 
 

@@ -90,7 +90,9 @@ def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
     return found.hexdigest()
 
 
-def load_arrays(path: str | os.PathLike, *, max_bytes: int = MOST_BYTES) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load_arrays(
+    path: str | os.PathLike, *, max_bytes: int = MOST_BYTES
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """(arrays, metadata) of a file that `save_arrays` wrote; anything else is a FileError that says what is wrong."""
     path = Path(path)
     data = _read(path, max_bytes)

@@ -113,7 +113,9 @@ def test_slices_of_time_do_not_change_the_result(monkeypatch):
 def test_a_batch_of_no_weight_moves_nothing():
     layout, w, X, Y = problem(N=20)
     before = w.copy()
-    with Run(Plan(layout, get_loss("squared"), get_method("adam"), {}, 10, 0.1, "float64"), w, X, Y, np.zeros(20)) as run:
+    with Run(
+        Plan(layout, get_loss("squared"), get_method("adam"), {}, 10, 0.1, "float64"), w, X, Y, np.zeros(20)
+    ) as run:
         tally = run.epochs(np.empty((1, 0), int), 0.1)
     np.testing.assert_array_equal(w, before)
     assert (tally == 0).all()

@@ -191,7 +191,9 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Traced | int | float | np.number) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiu")
+    return isinstance(value, Traced | int | float | np.number) or (
+        isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
+    )
 
 
 def grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[..., Any]:
@@ -244,7 +246,9 @@ def jacobian(f: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]:
             raise TypeError("jacobian takes one array (or number) to differentiate by, not a container of several")
         value = _value(tape, out)
         if not _is_number(value):
-            raise TypeError(f"the function must return an array, got {type(value).__name__}; join several with np.stack")
+            raise TypeError(
+                f"the function must return an array, got {type(value).__name__}; join several with np.stack"
+            )
         shape = np.shape(value)
         rows = []
         for k in range(int(np.prod(shape))):

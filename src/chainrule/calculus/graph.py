@@ -244,7 +244,9 @@ def _plain_index(index: Any, tape: Tape) -> Any:
     """An index in plain numbers: what it names may depend on values, how much it names has no derivative."""
     if isinstance(index, Traced):
         if tape.symbolic:
-            raise UnsupportedError("this formula is recorded for every value, so x[mask] has no fixed size; use np.where")
+            raise UnsupportedError(
+                "this formula is recorded for every value, so x[mask] has no fixed size; use np.where"
+            )
         return concrete(index)
     if isinstance(index, tuple):
         return tuple(_plain_index(part, tape) for part in index)

@@ -18,7 +18,9 @@ def split(n: int, fraction: float, *, seed: int, stratify: Any = None) -> tuple[
     [[0, 1, 3], [2, 4]]
     """
     if n < 2:
-        raise TableError(f"{n} row{'s' * (n != 1)} cannot be split into rows to learn from and rows to test on; at least 2 are needed")
+        raise TableError(
+            f"{n} row{'s' * (n != 1)} cannot be split into rows to learn from and rows to test on; at least 2 are needed"
+        )
     if not 0 < fraction < 1:
         raise TableError(f"the held-out share must be between 0 and 1, got {fraction!r}")
     count = min(max(1, round(fraction * n)), n - 1)

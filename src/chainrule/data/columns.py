@@ -105,7 +105,9 @@ def keys(values: pd.Series) -> np.ndarray:
         text = values.astype("string").str.lower().to_numpy(dtype=object)
     elif pd.api.types.is_numeric_dtype(values.dtype):
         x = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        text = np.array([str(int(v)) if v.is_integer() else repr(v) for v in np.where(gaps, 0.0, x).tolist()], dtype=object)
+        text = np.array(
+            [str(int(v)) if v.is_integer() else repr(v) for v in np.where(gaps, 0.0, x).tolist()], dtype=object
+        )
     else:
         text = values.astype("string").str.strip().to_numpy(dtype=object)
     return np.where(gaps, None, text)

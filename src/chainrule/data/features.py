@@ -67,9 +67,7 @@ class Features:
         if not used:
             said = "; ".join(f"{k.column} ({k.kind}: {k.reason})" for k in found) or "no columns beside the target"
             raise TableError(f"{table.name} has nothing to learn from: {said}. To use one anyway, say its kind")
-        columns = [
-            COLUMNS[k.kind].learn(k.column, table.frame[k.column], _complain(table, k.column)) for k in used
-        ]
+        columns = [COLUMNS[k.kind].learn(k.column, table.frame[k.column], _complain(table, k.column)) for k in used]
         return cls(found, columns)
 
     @property

@@ -31,7 +31,9 @@ _rows = [
     Dataset("penguins", "species", "classification", "three species of penguins, with missing values", "CC0 1.0"),
     Dataset("auto-mpg", "mpg", "regression", "fuel consumption of cars of 1970-82, in miles per gallon", "CC0 1.0"),
     Dataset("titanic", "survived", "classification", "passengers of the Titanic, with missing ages", "public domain"),
-    Dataset("xor", "xor", "classification", "points of a square whose class is the exclusive or of two signs", "CC0 1.0"),
+    Dataset(
+        "xor", "xor", "classification", "points of a square whose class is the exclusive or of two signs", "CC0 1.0"
+    ),
 ]
 DATASETS: dict[str, Dataset] = {row.name: row for row in _rows}
 

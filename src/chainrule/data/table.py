@@ -18,7 +18,12 @@ import pandas as pd
 # What stands for a missing value in text: pandas' list and these.
 MISSING = ("?",)
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-_BINARY = {b"PK\x03\x04": "a ZIP or Excel file", b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file", b"%PDF": "a PDF"}
+_BINARY = {
+    b"PK\x03\x04": "a ZIP or Excel file",
+    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "a gzip file",
+    b"%PDF": "a PDF",
+}
 # Lines read to find the delimiter.
 _SAMPLE = 200
 

@@ -46,7 +46,9 @@ class Target:
             raise TableError(f"task must be auto, classification or regression, got {task!r}")
         gaps = y.isna().to_numpy()
         if gaps.all():
-            raise TableError(f"the target {name!r} has no value at all" if len(y) else f"the target {name!r} has no rows")
+            raise TableError(
+                f"the target {name!r} has no value at all" if len(y) else f"the target {name!r} has no rows"
+            )
         if gaps.any():
             raise TableError(
                 f"the target {name!r} is missing in {int(gaps.sum())} of {len(y)} rows (first: {row(int(np.argmax(gaps)))}); "
@@ -63,7 +65,9 @@ class Target:
     def _numbers(cls, name: str, y: pd.Series, reason: str, row: Callable[[int], str]) -> Target:
         values = numbers(y, _complaint(name, row))
         if len(values) > 1 and values.min() == values.max():
-            raise TableError(f"the target {name!r} has the same value, {values[0]:g}, in every row; there is nothing to learn")
+            raise TableError(
+                f"the target {name!r} has the same value, {values[0]:g}, in every row; there is nothing to learn"
+            )
         return cls(name, "regression", reason)
 
     @classmethod
@@ -79,7 +83,9 @@ class Target:
             )
         classes = np.array(sorted(counts.index.tolist()))
         alone = [str(c) for c in counts.index[counts == 1]]
-        notes = [f"only one row has the class {', '.join(alone[:5])}: too few to learn from and to test"] if alone else []
+        notes = (
+            [f"only one row has the class {', '.join(alone[:5])}: too few to learn from and to test"] if alone else []
+        )
         return cls(name, "classification", reason, classes, notes)
 
     def encode(self, y: pd.Series) -> np.ndarray:

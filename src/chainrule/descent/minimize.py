@@ -197,7 +197,9 @@ def _steps(step: Any, row: Method) -> tuple[Callable[[int, int], float], Armijo 
         step = Armijo()
     if isinstance(step, Armijo):
         if row.name != "gradient_descent":
-            raise ValueError(f"step='armijo' searches along the gradient; it goes with gradient_descent, not {row.name}")
+            raise ValueError(
+                f"step='armijo' searches along the gradient; it goes with gradient_descent, not {row.name}"
+            )
         return lambda n, total: step.first, step
     if isinstance(step, str | Schedule):
         if isinstance(step, str) and step not in SCHEDULES:
@@ -259,7 +261,9 @@ def minimize(
     return _descend(F, x0, method, 1.0, locals(), hyperparameters)
 
 
-def maximize(F: Callable[[Any], Any] | Objective, x0: Any, method: str | Method = "gradient_descent", **options: Any) -> Path:
+def maximize(
+    F: Callable[[Any], Any] | Objective, x0: Any, method: str | Method = "gradient_descent", **options: Any
+) -> Path:
     """Walk up F from x0: `minimize` with the opposite sign (handout 3); arguments as there, values are of F itself.
 
     >>> round(float(maximize(lambda x: -((x - 3.0) ** 2), 0.0, step=0.25).x), 6)
@@ -273,7 +277,9 @@ def maximize(F: Callable[[Any], Any] | Objective, x0: Any, method: str | Method 
     return _descend(F, x0, method, -1.0, given, options)
 
 
-def _descend(F: Any, x0: Any, method: Any, sign: float, given: dict[str, Any], hyperparameters: dict[str, float]) -> Path:
+def _descend(
+    F: Any, x0: Any, method: Any, sign: float, given: dict[str, Any], hyperparameters: dict[str, float]
+) -> Path:
     objective = F if isinstance(F, Objective) else Objective(F, gradient=given["gradient"])
     if isinstance(F, Objective) and given["gradient"] is not None:
         raise ValueError("gradient is given twice: F is an Objective that has its own")
@@ -396,7 +402,9 @@ def _lbfgs(walk: _Walk, x0: Any, given: dict[str, Any]) -> Path:
         flat, np.ravel(np.asarray(x0, float)), jac=True, method="L-BFGS-B", callback=each, options=options
     )
     if not np.isfinite(found.fun) or not np.isfinite(found.x).all():
-        raise DivergenceError("lbfgs diverged: the value became NaN or infinite.", walk.path("limit", found.nit, "lbfgs"))
+        raise DivergenceError(
+            "lbfgs diverged: the value became NaN or infinite.", walk.path("limit", found.nit, "lbfgs")
+        )
     g = walk.gradients[-1]
     small = np.max(np.abs(g), initial=0.0) <= given["tol_gradient"]
     reason = "gradient" if small else "limit" if found.status == 1 else "callback" if found.status == 99 else "lbfgs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Protocol, TypeVar
 
@@ -30,6 +30,10 @@ class Interval:
         kind = "a whole number" if self.whole else "a number"
         opens, closes = "[" if self.low_included else "(", "]" if self.high_included else ")"
         return f"{kind} in {opens}{self.low:g}, {self.high:g}{closes}"
+
+    def up_to(self, high: float) -> Interval:
+        """The same interval, closed at `high`."""
+        return replace(self, high=high, high_included=True)
 
     def check(self, name: str, value: Any) -> float:
         """`value` as a float if it is a number of this interval; an error that names it otherwise.

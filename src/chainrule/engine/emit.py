@@ -211,7 +211,9 @@ class Writer:
         if operand.kind != "element":
             return operand  # over a length-1 axis
         if axis not in (None, -1, (-1,)) and np.ndim(node.value) != np.ndim(self.graph.nodes[node.inputs[0]].value) - 1:
-            raise NotCompilable(f"{self.what}: {name} over axis {axis!r}; only the last axis (the outputs) can be compiled")
+            raise NotCompilable(
+                f"{self.what}: {name} over axis {axis!r}; only the last axis (the outputs) can be compiled"
+            )
         fold = "sum" if name == "mean" else name
         step = self._add((fold, operand.name), Step("", "row", operand.stage + 1, reduces=(fold, operand.name, "")))
         if name == "mean":

@@ -173,9 +173,7 @@ def fetch(X, Y, weights, order, lo, hi, work, tail):
 
 
 @compiled
-def shard_gradient(
-    w, layers, parameters, loss, loss_parameters, X, Y, weights, order, lo, hi, work, tail, g
-):
+def shard_gradient(w, layers, parameters, loss, loss_parameters, X, Y, weights, order, lo, hi, work, tail, g):
     """Σ weight · L over rows lo:hi and its gradient into g; returns the sum and the sum of weights."""
     if hi <= lo:
         g[:] = 0.0
@@ -309,9 +307,7 @@ def total_error(
         for lo in range(begins[s], begins[s + 1], rows):
             hi = min(begins[s + 1], lo + rows)
             x, y, row_weights = fetch(X, Y, weights, nobody, lo, hi, work[s], tail)
-            sums[s, 0] += error_of_rows(
-                w, layers, parameters, loss, loss_parameters, x, y, row_weights, work[s]
-            )
+            sums[s, 0] += error_of_rows(w, layers, parameters, loss, loss_parameters, x, y, row_weights, work[s])
 
 
 @entry

@@ -181,7 +181,9 @@ class Network:
         if weights is not None:
             weights = np.asarray(weights, self._w.dtype)
             if weights.shape != (len(X),) or not np.all(np.isfinite(weights) & (weights >= 0)):
-                raise ValueError(f"weights must be {len(X)} finite numbers ≥ 0, one a row of X; got shape {weights.shape}")
+                raise ValueError(
+                    f"weights must be {len(X)} finite numbers ≥ 0, one a row of X; got shape {weights.shape}"
+                )
         return row, X, Y, weights
 
     def _targets(self, row: Loss, y: np.ndarray, N: int) -> np.ndarray:
@@ -192,7 +194,7 @@ class Network:
             if y.min() < 0 or y.max() >= D:
                 raise ValueError(f"class numbers in y must be from 0 to {D - 1}, got {y.min()} to {y.max()}")
             return np.eye(D, dtype=self._w.dtype)[y]
-        if y.shape == (N,) and D == 1 or y.shape == (D,) and N == 1:
+        if (y.shape == (N,) and D == 1) or (y.shape == (D,) and N == 1):
             y = y.reshape(N, D)
         if y.shape != (N, D):
             raise ValueError(f"y must be {N} × {D}, one row for each row of X, got shape {y.shape}")

@@ -69,7 +69,10 @@ class Plan:
         """w cut into pieces (start, stop, is it weights): none straddles the border between weights and biases."""
         cuts = [
             (lo, min(stop, lo + PIECE_SIZE), int(is_weight))
-            for start, stop, is_weight in ((0, self.layout.n_weights, True), (self.layout.n_weights, self.layout.K, False))
+            for start, stop, is_weight in (
+                (0, self.layout.n_weights, True),
+                (self.layout.n_weights, self.layout.K, False),
+            )
             for lo in range(start, stop, PIECE_SIZE)
         ]
         return np.array(cuts, dtype=np.int64)

@@ -38,7 +38,9 @@ class Run:
         self.X, self.Y = _block(X, dtype, plan.layout.sizes[0], "X"), _block(Y, dtype, plan.layout.sizes[-1], "Y")
         self.weights = np.zeros(0, dtype) if weights is None else np.array(weights, dtype)
         if w.dtype != dtype or w.shape != (plan.layout.K,) or not w.flags.c_contiguous:
-            raise ValueError(f"w must be a contiguous {dtype} vector of {plan.layout.K} parameters, got {w.dtype}{w.shape}")
+            raise ValueError(
+                f"w must be a contiguous {dtype} vector of {plan.layout.K} parameters, got {w.dtype}{w.shape}"
+            )
         self.t = 0
         self.state = aligned((max(1, len(plan.method.state)), plan.layout.K), dtype)
         S = plan.shards

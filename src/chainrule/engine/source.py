@@ -38,7 +38,9 @@ from .emit import Block, Writer, loop
 _HERE = Path(__file__).parent
 
 
-def _function(pattern: str, dtype: str, arrays: Sequence[tuple[str, str, str]], scalars: str, lines: Sequence[str]) -> str:
+def _function(
+    pattern: str, dtype: str, arrays: Sequence[tuple[str, str, str]], scalars: str, lines: Sequence[str]
+) -> str:
     """A module with one row function: arrays are (name, letter, shape), then the scalar arguments."""
     names = [f"{name}_" for name, _, _ in arrays] + scalars.split()
     views = [f"{name} = carray({name}_, {shape})" for name, _, shape in arrays]

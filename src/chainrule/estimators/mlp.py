@@ -137,7 +137,9 @@ class _BaseMLP(BaseEstimator):
 
     def _has_partial_fit(self) -> bool:
         if self.solver == "lbfgs":
-            raise AttributeError(f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic.")
+            raise AttributeError(
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+            )
         return True
 
     def __sklearn_tags__(self):

@@ -51,9 +51,7 @@ def _hold_out(model: Any, X: np.ndarray, Y: np.ndarray, weights: Any) -> tuple[A
         *arrays, random_state=model._random_state, test_size=model.validation_fraction, stratify=stratify
     )
     if len(parts[1]) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-        )
+        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     train_weights, held_weights = (parts[4], parts[5]) if weights is not None else (None, None)
     return parts[0], parts[2], train_weights, (parts[1], parts[3], held_weights)
 
@@ -63,7 +61,9 @@ def _plan(model: Any, N: int) -> Plan:
         batch = min(200, N)
     else:
         if model.batch_size > N:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
+            )
         batch = int(min(model.batch_size, N))
     if model.solver == "adam":
         method = get_method("adam")

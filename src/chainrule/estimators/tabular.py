@@ -71,7 +71,9 @@ class _TableModel(BaseEstimator):
         self._train(blocks, Y, weights, train, held, seed)
         return self
 
-    def _train(self, X: np.ndarray, Y: np.ndarray, weights: Any, train: np.ndarray, held: np.ndarray, seed: int) -> None:
+    def _train(
+        self, X: np.ndarray, Y: np.ndarray, weights: Any, train: np.ndarray, held: np.ndarray, seed: int
+    ) -> None:
         rng = np.random.default_rng(seed)
         hidden = [self.hidden_layer_sizes] if np.isscalar(self.hidden_layer_sizes) else list(self.hidden_layer_sizes)
         layout = Layout.of([X.shape[1], *hidden, Y.shape[1]], self.activation, self._output())

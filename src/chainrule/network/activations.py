@@ -183,7 +183,9 @@ ACTIVATIONS = table(
             initialiser="he_uniform",
             formula="z tanh(ln(1 + e^z))",
         ),
-        Activation("sine", lambda z: np.sin(z), lambda z, a: np.cos(z), "Sitzmann et al. 2020", ("sin",), formula="sin z"),
+        Activation(
+            "sine", lambda z: np.sin(z), lambda z, a: np.cos(z), "Sitzmann et al. 2020", ("sin",), formula="sin z"
+        ),
         Activation(
             "gaussian",
             lambda z: np.exp(-z * z),

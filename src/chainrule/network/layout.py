@@ -68,13 +68,17 @@ class Layout:
         hidden = len(sizes) - 2
         if isinstance(activation, list):
             if len(activation) != hidden:
-                raise ValueError(f"activation has {len(activation)} entries for {hidden} hidden layers; give one for each")
+                raise ValueError(
+                    f"activation has {len(activation)} entries for {hidden} hidden layers; give one for each"
+                )
             rows = [get_activation(spec) for spec in activation]
         else:
             rows = [get_activation(activation)] * hidden
         for row in rows:
             if row.rowwise:
-                raise ValueError(f"the activation {row.name!r} couples the units of a layer; it can only be the output's")
+                raise ValueError(
+                    f"the activation {row.name!r} couples the units of a layer; it can only be the output's"
+                )
         rows.append(get_activation(output))
         return cls(tuple(Dense(m, n, row) for m, n, row in zip(sizes[:-1], sizes[1:], rows, strict=True)))
 
@@ -141,7 +145,9 @@ class Layout:
         start, _, shape = self.slices[letter, l]
         for at, size in zip(rest, shape, strict=True):
             if not 0 <= at < size:
-                raise IndexError(f"no parameter {name!r}: {letter}_{l} is {' × '.join(map(str, shape))}, counted from 0")
+                raise IndexError(
+                    f"no parameter {name!r}: {letter}_{l} is {' × '.join(map(str, shape))}, counted from 0"
+                )
         return start + int(np.ravel_multi_index(rest, shape))
 
     def first_weights(self, rng: np.random.Generator, initialiser: Any = "auto") -> np.ndarray:

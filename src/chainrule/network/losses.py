@@ -159,7 +159,9 @@ def uses_link(output: Activation, loss: Loss) -> bool:
     raise ValueError(
         f"the loss {loss.name!r} goes with the output activation {loss.link!r}, not with {output.name!r}; "
         f"set output={loss.link!r}, or choose a loss for {output.name!r}: "
-        + ", ".join(row.name for row in LOSSES.values() if row.link in (output.name, "" if output.rowwise else "identity"))
+        + ", ".join(
+            row.name for row in LOSSES.values() if row.link in (output.name, "" if output.rowwise else "identity")
+        )
     )
 
 

@@ -80,9 +80,7 @@ CIRCULAR = [
     unary("arcsin", lambda g, out, x: g / np.sqrt(1.0 - x * x)),
     unary("arccos", lambda g, out, x: -g / np.sqrt(1.0 - x * x)),
     unary("arctan", lambda g, out, x: g / (1.0 + x * x)),
-    binary(
-        "arctan2", lambda g, out, x, y: g * y / (x * x + y * y), lambda g, out, x, y: -g * x / (x * x + y * y)
-    ),
+    binary("arctan2", lambda g, out, x, y: g * y / (x * x + y * y), lambda g, out, x, y: -g * x / (x * x + y * y)),
     binary("hypot", lambda g, out, x, y: g * x / out, lambda g, out, x, y: g * y / out),
     unary("sinc", _sinc_rule),
     unary("deg2rad", lambda g, out, x: g * (np.pi / 180.0)),

@@ -42,7 +42,9 @@ def _parts(subscripts: str, operands) -> tuple[list[str], str]:
     left, arrow, result = text.partition("->")
     terms = left.split(",")
     spare = "ZYXWVUTSRQPONMLK"
-    most = max((np.ndim(x) - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True) if "..." in t), default=0)
+    most = max(
+        (np.ndim(x) - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True) if "..." in t), default=0
+    )
     full = [
         t.replace("...", spare[most - (np.ndim(x) - len(t.replace("...", ""))) : most])
         for t, x in zip(terms, operands, strict=True)
@@ -62,7 +64,9 @@ def _einsum(subscripts, *operands, **unknown):
     if not isinstance(subscripts, str) or len(operands) not in (1, 2) or unknown:
         raise NotImplementedError("einsum is differentiated for a string of subscripts with one or two operands")
     terms, result = _parts(subscripts, operands)
-    lengths = {c: n for t, x in zip(terms, operands, strict=True) for c, n in zip(t, np.shape(x), strict=True) if n != 1}
+    lengths = {
+        c: n for t, x in zip(terms, operands, strict=True) for c, n in zip(t, np.shape(x), strict=True) if n != 1
+    }
     first, second = terms[0], terms[1] if len(terms) > 1 else ""
     summed = [c for c in dict.fromkeys(first + second) if c not in result]
     order = [*result, *summed]
@@ -75,7 +79,9 @@ def _einsum(subscripts, *operands, **unknown):
     if len(operands) == 1:
         product = left
     else:
-        return _contract(left, spread(operands[1], second), len(result), len(summed), [lengths.get(c, 1) for c in order])
+        return _contract(
+            left, spread(operands[1], second), len(result), len(summed), [lengths.get(c, 1) for c in order]
+        )
     return np.sum(product, axis=tuple(range(len(result), len(order)))) if summed else product
 
 
@@ -142,7 +148,11 @@ def _trace(a, offset=0, axis1=0, axis2=1):
 def _solve_left(g, out, a, b):
     back = np.linalg.solve(_t(a), g)
     vector = np.ndim(b) == 1
-    return -np.matmul(np.reshape(back, (*np.shape(back), 1)), np.reshape(out, (1, -1))) if vector else -np.matmul(back, _t(out))
+    return (
+        -np.matmul(np.reshape(back, (*np.shape(back), 1)), np.reshape(out, (1, -1)))
+        if vector
+        else -np.matmul(back, _t(out))
+    )
 
 
 @own
@@ -172,7 +182,9 @@ def _cholesky_rule(g, out, a):
 
 def _norm(x, ord=None, axis=None, keepdims=False):
     if ord not in (None, 2, "fro") or (ord == 2 and axis is None and np.ndim(x) > 1):
-        raise NotImplementedError(f"np.linalg.norm is differentiated for the 2-norm and Frobenius norm, not ord={ord!r}")
+        raise NotImplementedError(
+            f"np.linalg.norm is differentiated for the 2-norm and Frobenius norm, not ord={ord!r}"
+        )
     return _root(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 

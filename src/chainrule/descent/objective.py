@@ -1,0 +1,109 @@
+"""Floor 1, descent: a function to walk on, with the derivatives that are known; the calculus derives the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.calculus import hvp, jacobian, value_and_grad
+
+
+class Objective:
+    """A function F of a point with what is known of its derivatives; what it lacks, the calculus derives.
+
+    Parameters
+    ----------
+    f : F(x), one number, of a number or an array x
+    gradient : x -> ∇F(x), of the shape of x
+    value_and_gradient : x -> (F(x), ∇F(x)), where the two share work; it may stand without f
+    residuals : x -> e(x), for a sum of squares F = ½ Σ e²; then f is left out
+    jacobian : x -> ∂e/∂x, the shape of e followed by the shape of x
+    normal : x -> (JᵀJ, Jᵀe), K × K and K numbers for x of K numbers, where that is cheaper than J
+    hvp : (x, v) -> the Hessian of F at x times v
+
+    Raises
+    ------
+    TypeError : when neither f nor residuals nor value_and_gradient is given, or something given is not a function.
+    ValueError : when both f and residuals are given.
+
+    >>> F = Objective(lambda x: x**2)
+    >>> float(F(3.0)), float(F.gradient(3.0)), float(F.hvp(3.0, 1.0))
+    (9.0, 6.0, 2.0)
+    >>> E = Objective(residuals=lambda x: x - np.array([1.0, 2.0]))
+    >>> float(E(np.zeros(2))), E.gradient(np.zeros(2))
+    (2.5, array([-1., -2.]))
+    """
+
+    def __init__(
+        self,
+        f: Callable[[Any], Any] | None = None,
+        *,
+        gradient: Callable[[Any], Any] | None = None,
+        value_and_gradient: Callable[[Any], tuple[Any, Any]] | None = None,
+        residuals: Callable[[Any], Any] | None = None,
+        jacobian: Callable[[Any], Any] | None = None,
+        normal: Callable[[Any], tuple[Any, Any]] | None = None,
+        hvp: Callable[[Any, Any], Any] | None = None,
+    ):
+        given = {
+            "f": f, "gradient": gradient, "value_and_gradient": value_and_gradient, "residuals": residuals,
+            "jacobian": jacobian, "normal": normal, "hvp": hvp,
+        }  # fmt: skip
+        for name, function in given.items():
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be a function of x, got {function!r}")
+        if f is None and residuals is None and value_and_gradient is None:
+            raise TypeError("an Objective needs a function f, or value_and_gradient, or residuals e with F = ½ Σ e²")
+        if f is not None and residuals is not None:
+            raise ValueError("f and residuals are both given: with residuals e, F is ½ Σ e², so leave f out")
+        if residuals is None and (jacobian is not None or normal is not None):
+            raise ValueError(
+                "jacobian and normal are derivatives of residuals, and there are no residuals; give gradient"
+            )
+        self._f, self._gradient, self._both = f, gradient, value_and_gradient
+        self.residuals, self._jacobian, self._normal, self._hvp = residuals, jacobian, normal, hvp
+
+    def __call__(self, x: Any) -> Any:
+        """F(x)."""
+        if self._f is not None:
+            return self._f(x)
+        if self.residuals is not None:
+            return 0.5 * np.sum(np.square(self.residuals(x)))
+        return self._both(x)[0]  # type: ignore[misc]
+
+    def value_and_gradient(self, x: Any) -> tuple[Any, Any]:
+        """(F(x), ∇F(x)), the gradient of the shape of x."""
+        if self._both is not None:
+            return self._both(x)
+        if self._gradient is not None:
+            return self(x), self._gradient(x)
+        if self._jacobian is not None:
+            e = np.ravel(self.residuals(x))  # type: ignore[misc]
+            J = np.reshape(self._jacobian(x), (e.size, np.size(x)))
+            return 0.5 * np.sum(np.square(e)), np.reshape(J.T @ e, np.shape(x))[()]
+        if self._normal is not None:
+            return self(x), np.reshape(self._normal(x)[1], np.shape(x))[()]
+        return value_and_grad(self)(x)
+
+    def gradient(self, x: Any) -> Any:
+        """∇F(x), of the shape of x."""
+        return self._gradient(x) if self._gradient is not None else self.value_and_gradient(x)[1]
+
+    def jacobian(self, x: Any) -> Any:
+        """∂e/∂x of the residuals: the shape of e followed by the shape of x. TypeError without residuals."""
+        if self.residuals is None:
+            raise TypeError("this objective is not a sum of squared residuals, so it has no Jacobian; give residuals")
+        return (self._jacobian or jacobian(self.residuals))(x)
+
+    def normal(self, x: Any) -> tuple[Any, Any]:
+        """(JᵀJ, Jᵀe), K × K and K numbers, of the residuals. TypeError without residuals."""
+        if self._normal is not None:
+            return self._normal(x)
+        J = np.reshape(self.jacobian(x), (-1, np.size(x)))
+        return J.T @ J, J.T @ np.ravel(self.residuals(x))  # type: ignore[misc]
+
+    def hvp(self, x: Any, v: Any) -> Any:
+        """The Hessian of F at x times v, of the shape of x."""
+        return (self._hvp or hvp(self))(x, v)

@@ -1,0 +1,289 @@
+"""What grad and its kin promise: accumulation, depth, nesting, containers, edges, and errors that show the way."""
+
+import math
+import time
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainrule.calculus import (
+    UnsupportedError,
+    check_grad,
+    derivative,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    limit_table,
+    record,
+    secant_slope,
+    slope,
+    value_and_grad,
+    vjp,
+)
+
+
+def test_accumulation_does_not_depend_on_order():
+    def c(a):
+        b = a + a
+        return b + b
+
+    assert grad(c)(1) == 4.0
+
+
+def test_reuse_of_a_node_in_different_depths():
+    def f(x):
+        y = x * x
+        return y * x + y * np.sin(y) + x
+
+    x = 0.7
+    assert grad(f)(x) == pytest.approx(3 * x**2 + 2 * x * np.sin(x**2) + x**2 * np.cos(x**2) * 2 * x + 1, rel=1e-14)
+
+
+def test_a_hundred_thousand_nodes_deep():
+    def f(x):
+        for _ in range(100_000):
+            x = x + 0.5
+        return x * x
+
+    start = time.perf_counter()
+    value, g = value_and_grad(f)(1.0)
+    assert (value, g) == (50_001.0**2, 2 * 50_001.0)
+    assert time.perf_counter() - start < 60  # far above what it takes; recursion would not end at all
+
+
+def test_an_input_that_is_not_used_has_zero_gradient():
+    g = grad(lambda x, y: np.sum(x), argnum=(0, 1))(np.ones((2, 3)), np.ones(4))
+    np.testing.assert_array_equal(g[0], np.ones((2, 3)))
+    np.testing.assert_array_equal(g[1], np.zeros(4))
+    assert grad(lambda x: 3.0)(1.0) == 0.0
+
+
+def test_derivatives_of_derivatives_do_not_mix():
+    assert derivative(lambda x: x * derivative(lambda y: x + y, 1.0), 2.0) == 1.0
+    assert derivative(lambda x: x * derivative(lambda y: x * y * y, 3.0), 2.0) == 24.0
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
+def test_any_order(order):
+    f = np.sin
+    for _ in range(order):
+        f = grad(f)
+    assert f(0.4) == pytest.approx(
+        [math.cos, lambda x: -math.sin(x), lambda x: -math.cos(x), math.sin][(order - 1) % 4](0.4), rel=1e-12
+    )
+
+
+def test_containers_come_back_in_their_structure():
+    class Point(NamedTuple):
+        x: float
+        y: np.ndarray
+
+    def f(p):
+        return np.sum(p["a"] * p["b"][0]) + p["b"][1].x * np.sum(p["b"][1].y)
+
+    g = grad(f)({"a": np.array([1.0, 2.0]), "b": (np.array([3.0, 4.0]), Point(2.0, np.array([5.0])))})
+    np.testing.assert_array_equal(g["a"], [3.0, 4.0])
+    np.testing.assert_array_equal(g["b"][0], [1.0, 2.0])
+    assert g["b"][1].x == 5.0
+    np.testing.assert_array_equal(g["b"][1].y, [2.0])
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_hessian_and_its_product_agree(n, seed):
+    rng = np.random.default_rng(seed)
+    x, v, A = rng.normal(size=n), rng.normal(size=n), rng.normal(size=(n, n))
+
+    def f(x):
+        return np.sum(np.tanh(A @ x)) + np.sum(x**3)
+
+    H = hessian(f)(x)
+    np.testing.assert_allclose(H, H.T, atol=1e-12)
+    np.testing.assert_allclose(hvp(f)(x, v), H @ v, atol=1e-10)
+
+
+def test_vjp_is_the_transposed_jacobian():
+    x, g = np.array([0.3, 0.8]), np.array([1.0, -2.0, 0.5])
+
+    def f(x):
+        return np.stack([x[0] * x[1], np.sin(x[0]), x[1] ** 2])
+
+    value, pullback = vjp(f, x)
+    np.testing.assert_allclose(value, f(x))
+    np.testing.assert_allclose(pullback(g)[0], jacobian(f)(x).T @ g)
+
+
+# ---------------------------------------------------------------- edges, as docs/calculus-edges.md lists them
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "expected"),
+    [
+        (np.abs, 0.0, 0.0),
+        (lambda x: np.maximum(x, 0.0), 0.0, 0.5),
+        (lambda x: x**2, 0.0, 0.0),
+        (lambda x: x**1, 0.0, 1.0),
+        (lambda x: x**0, 0.0, 0.0),
+        (lambda x: x**x, 1.0, 1.0),
+        (lambda y: 0.0**y, 2.0, 0.0),
+        (lambda x: np.linalg.norm(np.stack([x, 0.0 * x])), 0.0, 0.0),
+        (lambda x: np.clip(x, 0.0, 1.0), 1.0, 1.0),
+        (lambda x: np.sinc(x), 0.0, 0.0),
+        (lambda x: np.prod(np.stack([x, x * 0.0, x])), 2.0, 0.0),
+    ],
+)
+def test_edges(f, x, expected):
+    assert grad(f)(x) == expected
+
+
+def test_ties_of_max_share():
+    np.testing.assert_allclose(grad(np.max)(np.array([1.0, 3.0, 3.0])), [0, 0.5, 0.5])
+
+
+def test_sqrt_at_zero_is_steep():
+    with np.errstate(divide="ignore"):
+        assert grad(np.sqrt)(0.0) == np.inf
+
+
+def test_prod_with_zeros():
+    np.testing.assert_array_equal(grad(np.prod)(np.array([0.0, 2.0, 3.0])), [6.0, 0.0, 0.0])
+
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: grad(np.sum)(np.array([1, 2])), r"argument 0 is an array of int64.*astype\(float\)"),
+        (lambda: grad(np.sum)(np.array([1j])), "complex"),
+        (lambda: grad(lambda x: x)(True), "bool"),
+        (lambda: grad(lambda x: x)("a"), "must be a float"),
+        (lambda: grad(lambda x: x * 2)(np.ones(3)), r"shape \(3,\).*np.sum, or use jacobian"),
+        (lambda: grad(lambda x: math.sin(x))(1.0), r"use NumPy: np.sin"),
+        (lambda: grad(lambda x: np.sum(np.array([x, x])))(1.0), "np.stack"),
+        (lambda: grad(lambda x: np.add(x, 1.0, out=np.zeros(())))(1.0), "writes in place"),
+        (lambda: grad(lambda x: np.add.reduce(x))(np.ones(3)), "np.sum"),
+        (lambda: grad(lambda x: np.sum(np.unwrap(x)))(np.ones(3)), "np.unwrap has no derivative"),
+        (lambda: grad(lambda x: np.sum(np.logaddexp3(x)) if hasattr(np, "logaddexp3") else np.sum(np.cumprod(x)))(np.ones(3)), "near it: .*prod"),
+        (lambda: grad(lambda x: x.item())(1.0), "item"),
+        (lambda: grad(lambda x: np.sum(x.astype(int)))(np.ones(2)), "astype"),
+        (lambda: grad(lambda x: np.einsum("ii->", x))(np.ones((2, 2))), "np.diagonal or np.trace"),
+        (lambda: grad(lambda x: np.linalg.norm(x, 1))(np.ones(2)), "ord=1"),
+        (lambda: grad(lambda x: x, argnum=3)(1.0), "argnum 3 names no argument"),
+        (lambda: hvp(np.sum)(np.ones(3), np.ones(2)), "shape of x"),
+        (lambda: secant_slope(np.sin, 0.0, 0.0), "h must not be 0"),
+    ],
+)  # fmt: skip
+def test_errors_show_the_way(call, message):
+    with pytest.raises((TypeError, ValueError, NotImplementedError), match=message):
+        call()
+
+
+def test_writing_in_place_is_refused():
+    def f(x):
+        x[0] = 1.0
+        return np.sum(x)
+
+    with pytest.raises(UnsupportedError, match="np.where"):
+        grad(f)(np.ones(3))
+
+
+def test_augmented_assignment_makes_a_new_value():
+    def f(x):
+        y = x
+        y *= 3.0
+        y += x
+        return np.sum(y * x)
+
+    np.testing.assert_allclose(grad(f)(np.array([1.0, 2.0])), [8.0, 16.0])
+
+
+def test_branching_on_a_value_is_allowed_here_and_refused_in_a_formula():
+    def f(x):
+        return x * 2.0 if x > 0 else -x
+
+    assert grad(f)(1.0) == 2.0
+    assert grad(f)(-1.0) == -1.0
+    with pytest.raises(UnsupportedError, match="np.where"):
+        record(f, 1.0)
+
+
+# ---------------------------------------------------------------- recorded formulas
+
+
+def test_a_recorded_formula_holds_for_other_values():
+    def f(x, y):
+        return np.where(x > y, np.exp(-x) * y, np.log1p(np.abs(x)) + y**2)
+
+    g = record(f, 0.5, 0.2)
+    for x, y in [(0.1, 0.9), (2.0, -1.0), (-3.0, 3.0)]:
+        assert g.evaluate(x, y) == pytest.approx(f(x, y), rel=1e-15)
+
+
+def test_the_derivative_of_a_formula_is_a_formula():
+    g = record(slope(lambda z: z * np.tanh(z)), 0.5)
+    for z in (-1.0, 0.0, 2.5):
+        assert g.evaluate(z) == pytest.approx(np.tanh(z) + z * (1 - np.tanh(z) ** 2), rel=1e-14)
+
+
+def test_only_what_the_output_needs_is_kept():
+    def f(x, y):
+        np.exp(y)
+        return x * 2.0
+
+    g = record(f, 1.0, 2.0, names=("x", "y"))
+    assert str(g) == "n0 = x\nn1 = y\nn2 = 2.\nn3 = n0 * n2"
+
+
+# ---------------------------------------------------------------- check_grad and the limit
+
+
+def test_a_rule_wrong_by_a_twentieth_of_a_percent_fails():
+    x = np.linspace(0.1, 1, 4)
+    assert check_grad(lambda x: np.sum(np.sin(x)), x)
+    report = check_grad(lambda x: np.sum(np.sin(x)), x, lambda x: 1.0005 * np.cos(x))
+    assert not report
+    assert "WRONG" in str(report)
+
+
+def test_a_check_says_where():
+    def wrong(x):
+        g = 2 * x
+        g[1, 2] += 0.01
+        return g
+
+    report = check_grad(lambda x: np.sum(x * x), np.ones((2, 3)), wrong)
+    assert report.index == (1, 2)
+    assert "x[1, 2]" in str(report)
+
+
+def test_kinks_are_named_and_no_failure():
+    report = check_grad(lambda x: np.sum(np.maximum(x, 0)), np.array([0.0, 1.0]))
+    assert report.ok
+    assert report.kinks == ((0,),)
+
+
+def test_kinks_do_not_excuse_nonsense():
+    assert not check_grad(lambda x: np.sum(np.abs(x)), np.array([0.0]), lambda x: np.array([1.5]))
+
+
+@pytest.mark.parametrize(("f", "exact"), [(np.sin, math.cos(0.7)), (np.exp, math.exp(0.7)), (lambda x: x**3, 3 * 0.49)])
+def test_the_limit_table_shows_truncation_and_rounding(f, exact):
+    table = limit_table(f, 0.7)
+    assert table.exact == pytest.approx(exact, rel=1e-14)
+    assert table.h[0] == 1e-1
+    assert table.h[-1] == pytest.approx(1e-12)
+    errors = table.secant_error
+    assert errors[0] > errors[3] > errors[6]  # truncation falls with h
+    assert errors[-1] > errors[7]  # rounding rises again
+    assert 1e-9 <= table.best_h <= 1e-6
+    assert str(table).count("\n") == 14 - 0
+
+
+def test_the_secants_slope_is_between_points():
+    assert secant_slope(lambda x: x**2, 1.0, np.array([1.0, 0.5])).tolist() == [3.0, 2.5]
