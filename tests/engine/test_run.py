@@ -7,6 +7,7 @@ from chainrule.calculus import grad
 from chainrule.descent import get_method
 from chainrule.descent.methods import METHODS
 from chainrule.engine import Plan, Run
+from chainrule.engine.dropout import dropout_factors
 from chainrule.network import Layout, eager_error, get_loss
 
 
@@ -17,71 +18,123 @@ def problem(N=53, seed=0, outputs=2):
     return layout, w, rng.normal(size=(N, 3)), rng.normal(size=(N, outputs))
 
 
-def by_hand(layout, w, X, Y, method, hyper, batch, penalty, order, step, weights=None, epochs=2):
-    """The same training, slowly: the tape's gradient and the row's own update."""
-    loss, state, t, w = get_loss("squared"), [np.zeros_like(w) for _ in method.state], 0, w.copy()
+def by_hand(plan, w, X, Y, order, step, weights=None, epochs=2):
+    """The same training, slowly: the tape's gradient and the row's own update. Returns w, its average, the errors."""
+    layout, method = plan.layout, plan.method
+    w, state, t = w.copy(), [np.zeros_like(w) for _ in method.state], 0
+    average = w.copy()
     weights = np.ones(len(X)) if weights is None else weights
-    hyper = {**{k: v for k, v in method.defaults.items() if k != "step"}, **hyper}
+    hyper = {**{k: v for k, v in method.defaults.items() if k != "step"}, **plan.hyper}
     leading = np.arange(layout.K) < layout.n_weights
+    moves = np.ones(layout.K, bool)
+    for (_, l), (start, stop, _) in layout.slices.items():
+        moves[start:stop] = l not in plan.frozen
     reported = []
     for _ in range(epochs):
         total = 0.0
-        for lo in range(0, len(X), batch):
-            rows = order[lo : lo + batch]
+        for lo in range(0, len(X), plan.batch_size):
+            rows, t = order[lo : lo + plan.batch_size], t + 1
             mass = weights[rows].sum()
+            keep = [
+                dropout_factors(plan.seed, t, l, rows, layout.sizes[l], rate) for l, rate in enumerate(plan.dropout, 1)
+            ]
 
-            def E(w, rows=rows, mass=mass):
-                penalised = np.where(leading, w, 0.0)
-                data = eager_error(layout, loss, w, X[rows], Y[rows], weights[rows])
-                return (data + 0.5 * penalty * np.sum(penalised * penalised)) / mass
+            def E(w, rows=rows, mass=mass, keep=keep):
+                penalised = np.where(leading & moves, w, 0.0)
+                data = eager_error(layout, plan.loss, w, X[rows], Y[rows], weights[rows], keep)
+                size = 0.5 * plan.penalty * np.sum(penalised * penalised) + plan.l1 * np.sum(np.abs(penalised))
+                return (data + size) / mass
 
             total += len(rows) * float(E(w))
-            g, t = grad(E)(w), t + 1
-            if "decay" in hyper:
-                parts = [
-                    method.update(w, g, *state, t=float(t), step=step, **{**hyper, "decay": d})
-                    for d in (hyper["decay"], 0.0)
-                ]
-                moved = [np.where(leading, a, b) for a, b in zip(*parts, strict=True)]
-            else:
-                moved = method.update(w, g, *state, t=float(t), step=step, **hyper)
-                moved = moved if isinstance(moved, tuple | list) else (moved,)
-            w, state = moved[0], list(moved[1:])
+            g = np.where(moves, grad(E)(w), 0.0)
+            if plan.clip is not None:
+                g = g * min(1.0, plan.clip / np.linalg.norm(g))
+            before = np.where(leading, w * (1.0 - step * plan.decay), w)
+            parts = [
+                method.advance(before, g, state, t=float(t), step=step, **{**hyper, **decay})
+                for decay in ([{}, {"decay": 0.0}] if "decay" in hyper else [{}, {}])
+            ]
+            moved = np.where(leading, parts[0][0], parts[1][0])
+            w, state = np.where(moves, moved, w), list(parts[0][1])
+            beta = plan.average
+            average = average + (1.0 if beta is None else (1 - beta) / (1 - beta**t)) * (w - average)
         reported.append(total / len(X))
-    return w, reported
+    return w, average, reported
+
+
+def assert_equal_to_the_plain_loop(plan, w, X, Y, order, step=0.01, weights=None, whole_order=None):
+    expected, average, errors = by_hand(plan, w, X, Y, order, step, weights)
+    with Run(plan, w, X, Y, weights) as run:
+        tally = run.epochs(np.stack([order, order]) if whole_order is None else whole_order, step)
+    np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(run.result, average if plan.average is not None else expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(tally.sum(axis=1), errors, rtol=1e-10)
+    return run
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_epochs_equal_the_plain_loop(name):
     layout, w, X, Y = problem()
-    method = get_method(name)
-    order = np.random.default_rng(1).permutation(len(X))
-    expected, losses = by_hand(layout, w, X, Y, method, {}, 10, 0.3, order, 0.01)
-    plan = Plan(layout, get_loss("squared"), method, {}, 10, 0.3, "float64")
-    with Run(plan, w, X, Y) as run:
-        tally = run.epochs(np.stack([order, order]), 0.01)
-    np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(tally.sum(axis=1), losses, rtol=1e-10)
+    plan = Plan(layout, get_loss("squared"), get_method(name), {}, 10, 0.3, "float64")
+    run = assert_equal_to_the_plain_loop(plan, w, X, Y, np.random.default_rng(1).permutation(len(X)))
     assert run.t == 12
 
 
 def test_weights_of_rows_and_order_as_it_is():
     layout, w, X, Y = problem()
     weights = np.random.default_rng(2).uniform(0, 2, len(X))
-    method = get_method("adam")
-    expected, losses = by_hand(layout, w, X, Y, method, {}, 16, 0.1, np.arange(len(X)), 0.01, weights)
-    with Run(Plan(layout, get_loss("squared"), method, {}, 16, 0.1, "float64"), w, X, Y, weights) as run:
-        tally = run.epochs(np.empty((2, 0), int), 0.01)
-    np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(tally.sum(axis=1), losses, rtol=1e-10)
+    plan = Plan(layout, get_loss("squared"), get_method("adam"), {}, 16, 0.1, "float64")
+    as_it_is = np.empty((2, 0), int)
+    assert_equal_to_the_plain_loop(plan, w, X, Y, np.arange(len(X)), weights=weights, whole_order=as_it_is)
+
+
+WISHES = {
+    "l1": {"l1": 0.4},
+    "both penalties": {"l1": 0.4, "penalty": 0.7},
+    "decay": {"decay": 2.0},
+    "clip": {"clip": 0.05},
+    "clip that is never reached": {"clip": 1e6},
+    "dropout": {"dropout": (0.4, 0.2), "seed": 7},
+    "dropout of one layer": {"dropout": (0.0, 0.5), "seed": 2**40 + 3},
+    "average": {"average": 0.9},
+    "average of nothing but the last": {"average": 0.0},
+    "frozen first layer": {"frozen": frozenset({1})},
+    "frozen middle layer": {"frozen": frozenset({2}), "penalty": 0.3},
+    "frozen last layer": {"frozen": frozenset({3}), "clip": 0.1},
+    "all at once": {
+        "l1": 0.1, "penalty": 0.2, "decay": 1.0, "clip": 0.2, "dropout": (0.3, 0.1), "average": 0.8, "frozen": frozenset({2}),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wish", WISHES)
+@pytest.mark.parametrize("name", ["adam", "momentum"])
+def test_what_a_plan_asks_for_equals_the_plain_loop(name, wish):
+    _, _, X, Y = problem()
+    layout = Layout.of([3, 6, 5, 2], ["tanh", "relu"], "identity")
+    w = layout.first_weights(np.random.default_rng(4))
+    plan = Plan(layout, get_loss("squared"), get_method(name), {}, 12, dtype="float64", **WISHES[wish])
+    weights = np.random.default_rng(2).uniform(0.5, 2, len(X))
+    assert_equal_to_the_plain_loop(plan, w, X, Y, np.random.default_rng(1).permutation(len(X)), weights=weights)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    factors = dropout_factors(3, 11, 2, np.arange(4000), 50, 0.3)
+    assert set(np.unique(factors)) == {0.0, 1.0 / 0.7}
+    assert (factors == 0).mean() == pytest.approx(0.3, abs=0.005)
+    assert np.abs((factors == 0).mean(axis=0) - 0.3).max() < 0.04  # no unit is favoured
+    assert np.abs(np.corrcoef((factors == 0).T)[np.triu_indices(50, 1)]).max() < 0.08
+    for other in ((4, 11, 2), (3, 12, 2), (3, 11, 3)):
+        assert (dropout_factors(*other, np.arange(4000), 50, 0.3) != factors).mean() == pytest.approx(0.42, abs=0.01)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_one_thread_and_two_give_the_same_bits(dtype):
     rng = np.random.default_rng(3)
     layout = Layout.of([40, 60, 30, 5], "relu", "softmax")
+    wishes = {"dropout": (0.2, 0.1), "clip": 0.5, "average": 0.99, "l1": 1e-3}
     X, Y = rng.normal(size=(3000, 40)).astype(dtype), np.eye(5, dtype=dtype)[rng.integers(0, 5, 3000)]
-    plan = Plan(layout, get_loss("cross_entropy"), get_method("adam"), {}, 512, 0.01, dtype)
+    plan = Plan(layout, get_loss("cross_entropy"), get_method("adam"), {}, 512, 0.01, dtype, **wishes)
     assert plan.shards > 1
     found = []
     for n_threads in (1, 2, 1):
@@ -89,7 +142,7 @@ def test_one_thread_and_two_give_the_same_bits(dtype):
         with Run(plan, w, X, Y, n_threads=n_threads) as run:
             order = np.random.default_rng(1).permutation(3000)
             tally = run.epochs(np.stack([order, order[::-1]]), 1e-3)
-        found.append((w.tobytes(), tally.tobytes()))
+        found.append((w.tobytes(), run.result.tobytes(), tally.tobytes()))
     assert found[0] == found[1] == found[2]
 
 
@@ -150,6 +203,13 @@ def test_bad_plans_are_named():
         Plan(layout, get_loss("squared"), get_method("adam"), dtype="float16")
     with pytest.raises(ValueError, match="has no beta_3"):
         Plan(layout, get_loss("squared"), get_method("adam"), {"beta_3": 0.1})
+    for wish, message in [
+        ({"dropout": (0.1, 0.1)}, "2 rates for 1 hidden"), ({"dropout": (1.0,)}, "rate must lie in"),
+        ({"clip": 0.0}, "clip must be"), ({"l1": -1.0}, "l1 must be"), ({"average": 1.0}, "average must lie"),
+        ({"frozen": frozenset({3})}, "layers count from 1 to 2"), ({"frozen": frozenset({1, 2})}, "names all 2 layers"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            Plan(layout, get_loss("squared"), get_method("adam"), **wish)
     plan = Plan(layout, get_loss("squared"), get_method("adam"), dtype="float64")
     with pytest.raises(ValueError, match="contiguous float64 vector"):
         Run(plan, w.astype(np.float32), X, Y)

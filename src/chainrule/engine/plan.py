@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,9 +26,24 @@ _ALIGN = 16  # numbers; 64 bytes in float32
 class Plan:
     """One training run: what is trained, by which method, in which batches, at which precision.
 
-    `hyper` are the method's hyperparameters but for the step size, which is given per step; `penalty` is α of
-    ½ α Σ‖A_l‖², divided by the sum of the weights of the rows of a batch, as in scikit-learn; `decay` (of methods
-    that have it) is not applied to biases.
+    Parameters
+    ----------
+    layout, loss, method : what is trained on what, and how it moves
+    hyper : the method's hyperparameters but for the step size, which is given per step
+    batch_size : rows of a step
+    penalty, l1 : α and λ of ½ α Σ‖A_l‖² + λ Σ|A_l|, divided by the sum of the weights of the rows of a batch, as
+        scikit-learn divides its α; biases are not penalised
+    decay : every step first multiplies the weights (not the biases) by 1 − γ · decay, whatever the method
+    clip : the gradient is shortened to this Euclidean norm where it is longer; None leaves it
+    dropout : one rate for each hidden layer, or () for none: the share of its outputs that are 0 in a step
+    average : β of the running average of w, v ← β v + (1 − β) w, its weights summing to 1 (v/(1 − βᵗ)); None keeps none
+    frozen : layers (from 1) that keep their A_l and b_l
+    dtype : "float32" or "float64"
+    seed : of the dropout masks, which depend on it, the step, the layer and the row alone
+
+    Raises
+    ------
+    ValueError : naming what makes no run.
     """
 
     layout: Layout
@@ -38,18 +53,44 @@ class Plan:
     batch_size: int = 200
     penalty: float = 0.0
     dtype: str = "float32"
+    l1: float = 0.0
+    decay: float = 0.0
+    clip: float | None = None
+    dropout: tuple[float, ...] = ()
+    average: float | None = None
+    frozen: frozenset[int] = frozenset()
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if np.dtype(self.dtype) not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size!r}")
-        if not 0 <= self.penalty < float("inf"):
-            raise ValueError(f"the penalty must be a finite number ≥ 0, got {self.penalty!r}")
+        for name in ("penalty", "l1", "decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be a finite number ≥ 0, got {getattr(self, name)!r}")
+        if self.clip is not None and not 0 < self.clip < float("inf"):
+            raise ValueError(f"clip must be a finite number > 0, or None for no bound, got {self.clip!r}")
+        if self.average is not None and not 0 <= self.average < 1:
+            raise ValueError(f"average must lie in [0, 1), or be None for no average, got {self.average!r}")
         unknown = set(self.hyper) - set(self.method.defaults)
         if unknown:
             raise ValueError(f"the method {self.method.name!r} has no {', '.join(sorted(unknown))}")
+        self._check_layers()
         uses_link(self.layout.output, self.loss)
+
+    def _check_layers(self) -> None:
+        L = self.layout.L
+        if self.dropout and len(self.dropout) != L - 1:
+            raise ValueError(f"dropout has {len(self.dropout)} rates for {L - 1} hidden layers; give one for each")
+        for rate in self.dropout:
+            if not 0 <= rate < 1:
+                raise ValueError(f"a dropout rate must lie in [0, 1), got {rate!r}")
+        wrong = [l for l in sorted(self.frozen) if not 1 <= l <= L]
+        if wrong:
+            raise ValueError(f"frozen names layer {wrong[0]!r}; layers count from 1 to {L}")
+        if len(self.frozen) == L:
+            raise ValueError(f"frozen names all {L} layers; nothing would be trained")
 
     @property
     def shards(self) -> int:
@@ -65,17 +106,31 @@ class Plan:
         biases = [0.0 if name == "decay" else value for name, value in zip(names, values, strict=True)]
         return np.array([[*biases, 0.0], [*values, 0.0]])
 
+    def rules(self) -> np.ndarray:
+        """The numbers that belong to no row, in the order of the kernels' names for them."""
+        return np.array([self.penalty, self.l1, self.decay, self.clip or 0.0])
+
+    def dropout_rates(self) -> np.ndarray:
+        """One rate a layer (the output has none), or nothing where no layer has any."""
+        return np.array([*self.dropout, 0.0]) if any(self.dropout) else np.zeros(0)
+
     def pieces(self) -> np.ndarray:
-        """w cut into pieces (start, stop, is it weights): none straddles the border between weights and biases."""
-        cuts = [
-            (lo, min(stop, lo + PIECE_SIZE), int(is_weight))
-            for start, stop, is_weight in (
-                (0, self.layout.n_weights, True),
-                (self.layout.n_weights, self.layout.K, False),
-            )
+        """What is trained of w, cut into pieces (start, stop, is it weights)."""
+        cuts: list[list[int]] = []
+        for (letter, l), (start, stop, _) in self.layout.slices.items():
+            if l in self.frozen:
+                continue
+            is_weight = int(letter == "A")
+            if cuts and cuts[-1][1] == start and cuts[-1][2] == is_weight:
+                cuts[-1][1] = stop
+            else:
+                cuts.append([start, stop, is_weight])
+        pieces = [
+            (lo, min(stop, lo + PIECE_SIZE), is_weight)
+            for start, stop, is_weight in cuts
             for lo in range(start, stop, PIECE_SIZE)
         ]
-        return np.array(cuts, dtype=np.int64)
+        return np.array(pieces, dtype=np.int64)
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -110,15 +165,19 @@ class Wiring:
         self._size += -(-size // _ALIGN) * _ALIGN
         return at
 
-    def _line(self, l: int, slope: bool, places: tuple[int, int, int]) -> list[int]:
+    def _line(self, l: int, slope: bool, places: Sequence[int], trained: bool = True) -> list[int]:
         layer, row = self.layout.layers[l], self.activations[l]
         skips = not slope or (self.link_form and l == self.layout.L - 1)
         addresses = [activation_address(row, self.dtype), 0 if skips else slope_address(row, self.dtype)]
         at_A, at_b = self.layout.slices["A", l + 1][0], self.layout.slices["b", l + 1][0]
-        return [layer.inputs, layer.outputs, *addresses, at_A, at_b, *places]
+        return [layer.inputs, layer.outputs, *addresses, at_A, at_b, *places, int(trained)]
 
-    def for_training(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """(layers, tail, size of a shard's workspace): every layer keeps its value and delta, and z where needed."""
+    def for_training(
+        self, dropout: Sequence[float] = (), frozen: frozenset[int] = frozenset()
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """(layers, tail, size of a shard's workspace): every layer keeps its value and delta, z where it is needed,
+        and with dropout the factors and what is passed on.
+        """
         self._size = 0
         self._take(self.rows * self.layout.sizes[0])
         lines = []
@@ -126,7 +185,11 @@ class Wiring:
             block = self.rows * layer.outputs
             at_value = self._take(block)
             at_z = self._take(block) if needs_z(self.activations[l]) else at_value
-            lines.append(self._line(l, True, (at_value, at_z, self._take(block))))
+            at_delta = self._take(block)
+            drops = l < len(dropout) and dropout[l] > 0
+            at_passed, at_keep = (self._take(block), self._take(block)) if drops else (at_value, 0)
+            places = (at_value, at_z, at_delta, at_passed, at_keep)
+            lines.append(self._line(l, True, places, l + 1 not in frozen))
         largest = max(layer.inputs * layer.outputs for layer in self.layout.layers)
         tail = [self._take(self.rows * self.layout.sizes[-1]), self._take(self.rows)]
         tail += [self._take(min(largest, SCRATCH_SIZE)), self._take(self.layout.K)]
@@ -140,6 +203,6 @@ class Wiring:
         lines = []
         for l in range(self.layout.L):
             at_value = turns[l % 2]
-            places = (at_value, at_z if needs_z(self.activations[l]) else at_value, 0)
+            places = (at_value, at_z if needs_z(self.activations[l]) else at_value, 0, at_value, 0)
             lines.append(self._line(l, False, places))
         return np.array(lines, np.int64), self._size

@@ -45,15 +45,22 @@ class Run:
         self.state = aligned((max(1, len(plan.method.state)), plan.layout.K), dtype)
         S = plan.shards
         self._wiring = Wiring(plan.layout, plan.loss, -(-min(plan.batch_size, len(self.X)) // S), dtype)
-        self._layers, self._tail, size = self._wiring.for_training()
+        self._layers, self._tail, size = self._wiring.for_training(plan.dropout, plan.frozen)
         self._work, self._grads = aligned((S, size), dtype), aligned((S, plan.layout.K), dtype)
         self._sums = np.zeros((S, 8))  # a line of its own for each shard
+        self._average = w.copy() if plan.average is not None else np.zeros(0, dtype)
         self._pieces, self._hyper = plan.pieces(), plan.hyper_table()
-        self._squares = np.zeros(len(self._pieces))
+        self._rules, self._dropout = plan.rules(), plan.dropout_rates()
+        self._penalties, self._squares = np.zeros((2, len(self._pieces)))
         self._method = method_address(plan.method, str(dtype))
         self._counter, self._round = np.zeros(8, np.int64), 0
         self._rate = 0.0  # steps per second
         self._team = Team(min(check_threads(n_threads), S))
+
+    @property
+    def result(self) -> np.ndarray:
+        """What the run is made for: the running average of w where the plan asks for one, else w itself."""
+        return self._average if self.plan.average is not None else self.w
 
     @property
     def n_rows(self) -> int:
@@ -91,20 +98,30 @@ class Run:
     def _steps(self, orders: np.ndarray, first: int, last: int, sizes: np.ndarray, tally: np.ndarray) -> None:
         kernel = kernels().train_steps
         rounds = [self._round] * self._team.n
+        mixes = self._mixes(last - first)
 
         def work(thread: int) -> None:
             rounds[thread] = kernel(
                 thread, self._team.n, self._counter, self._round,
-                self.w, self.state, self._layers, self._wiring.parameters,
-                self._wiring.loss, self._wiring.loss_parameters, self._method, self._hyper, self.plan.penalty,
-                self.X, self.Y, self.weights, orders, self.plan.batch_size, first, last, self.t + 1, sizes,
-                self._work, self._tail, self._grads, self._sums, self._pieces, self._squares, tally,
+                self.w, self.state, self._average, self._layers, self._wiring.parameters,
+                self._wiring.loss, self._wiring.loss_parameters, self._method, self._hyper, self._rules,
+                self._dropout, self.plan.seed,
+                self.X, self.Y, self.weights, orders, self.plan.batch_size, first, last, self.t + 1, sizes, mixes,
+                self._work, self._tail, self._grads, self._sums, self._pieces, self._penalties, self._squares, tally,
             )  # fmt: skip
 
         with one_blas_thread():
             self._team.run(work)
         self._round = rounds[0]
         self.t += last - first
+
+    def _mixes(self, count: int) -> np.ndarray:
+        """The share of the new w in the average at each of the next steps: its weights always sum to 1."""
+        beta = self.plan.average
+        if beta is None:
+            return np.zeros(count)
+        t = self.t + 1.0 + np.arange(count)
+        return (1.0 - beta) / (1.0 - beta**t) if beta > 0 else np.ones(count)
 
     def close(self) -> None:
         self._team.close()

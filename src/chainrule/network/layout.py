@@ -187,19 +187,26 @@ def _check_sizes(sizes: Sequence[int]) -> list[int]:
     return checked
 
 
-def forward(layout: Layout, w: Any, X: Any) -> tuple[Any, Any]:
-    """(z_L, ŷ): the raw score and the output of every row of X (N × D_0), eagerly."""
+def forward(layout: Layout, w: Any, X: Any, keep: Sequence[Any] = ()) -> tuple[Any, Any]:
+    """(z_L, ŷ): the raw score and the output of every row of X (N × D_0), eagerly.
+
+    `keep` has what the outputs of each hidden layer are multiplied by (dropout), N × D_l or 1; none by default.
+    """
     A, b = layout.views(w)
     a = z = X
     for l, layer in enumerate(layout.layers, 1):
         z = a @ A[l] + b[l]
         a = layer.activation(z)
+        if l <= len(keep):
+            a = a * keep[l - 1]
     return z, a
 
 
-def eager_error(layout: Layout, loss: Loss, w: Any, X: Any, Y: Any, weights: Any = None) -> Any:
-    """E(w) = Σ_i weight_i L(y_i, ŷ_i(w)), the handout's sum, eagerly; Y is N × D_L."""
-    z, a = forward(layout, w, X)
+def eager_error(
+    layout: Layout, loss: Loss, w: Any, X: Any, Y: Any, weights: Any = None, keep: Sequence[Any] = ()
+) -> Any:
+    """E(w) = Σ_i weight_i L(y_i, ŷ_i(w)), the handout's sum, eagerly; Y is N × D_L, `keep` as in `forward`."""
+    z, a = forward(layout, w, X, keep)
     value = loss(Y, z if uses_link(layout.output, loss) else a)
     each = value if loss.rowwise else np.sum(value, axis=-1)
     return np.sum(each if weights is None else weights * each)
