@@ -7,7 +7,7 @@ import pytest
 
 from chainrule.calculus import grad
 from chainrule.engine import Network
-from chainrule.network import ACTIVATIONS, LOSSES, Activation, Loss, eager_error, forward
+from chainrule.network import ACTIVATIONS, LOSSES, Activation, Loss, eager_error, forward, own_loss
 
 HIDDEN = [name for name, row in ACTIVATIONS.items() if not row.rowwise]
 SIZES = {0: [3, 2], 1: [3, 5, 2], 2: [3, 5, 4, 2], 3: [3, 4, 5, 3, 2], 4: [3, 4, 3, 5, 4, 2]}
@@ -16,10 +16,16 @@ SIZES = {0: [3, 2], 1: [3, 5, 2], 2: [3, 5, 4, 2], 3: [3, 4, 5, 3, 2], 4: [3, 4,
 def targets(loss, n, D, rng):
     return {
         "real": rng.normal(size=(n, D)),
+        "positive": rng.gamma(2.0, 1.0, (n, D)),
         "non-negative": rng.poisson(2.0, (n, D)).astype(float),
         "probability": rng.uniform(size=(n, D)),
         "distribution": rng.dirichlet(np.ones(D), n),
     }[loss.targets]
+
+
+def for_outputs(loss, D):
+    """The loss with as many numbers in each vector of parameters as there are outputs."""
+    return loss.configured(**{name: np.linspace(0.2, 0.9, D) for name in loss.vectors})
 
 
 def compare(net, X, Y, loss, weights=None, rtol=1e-10):
@@ -35,7 +41,7 @@ def compare(net, X, Y, loss, weights=None, rtol=1e-10):
 @pytest.mark.parametrize("loss", list(LOSSES.values()), ids=lambda row: row.name)
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_gradient_by_engine_equals_gradient_by_tape(activation, loss, depth):
-    rng = np.random.default_rng(depth)
+    rng, loss = np.random.default_rng(depth), for_outputs(loss, 2)
     net = Network(SIZES[depth], activation, loss.link, seed=3)
     net.w += 0.1 * rng.normal(size=net.K)
     if activation == "exp":
@@ -164,3 +170,35 @@ def test_an_empty_table_gives_an_empty_answer():
 def test_bad_input_is_named(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call(Network([2, 3, 1], seed=0))
+
+
+OWN_LOSSES = {
+    "log-cosh": (lambda y, p: np.logaddexp(p - y, y - p) - np.log(2.0), "identity"),
+    "fourth power of the row": (lambda y, p: np.sum((p - y) ** 2, axis=-1) ** 2, "identity"),
+    "focal": (lambda y, p: -y * (1.0 - p) ** 2 * np.log(p), "softmax"),
+    "brier": (lambda y, p: (p - y) ** 2, "sigmoid"),
+    "of a branch": (lambda y, p: np.where(p > y, p - y, 3.0 * (y - p)), "exp"),
+    "mean over outputs": (lambda y, p: np.mean((p - y) ** 2, axis=-1), "identity"),
+    "weights of outputs": (lambda y, p: (p - y) ** 2 * np.array([1.0, 2.0, 5.0]), "identity"),
+    "centred": (lambda y, p: (p - np.mean(p, axis=-1, keepdims=True) - y) ** 2, "identity"),
+    "of the largest": (lambda y, p: np.max(np.abs(p - y), axis=-1), "identity"),
+}
+
+
+@pytest.mark.parametrize("name", OWN_LOSSES)
+def test_a_loss_of_ones_own_is_compiled_from_its_record(name):
+    function, output = OWN_LOSSES[name]
+    loss, rng = own_loss(function, output), np.random.default_rng(0)
+    net = Network([3, 4, 3], "tanh", output, seed=0)
+    Y = rng.dirichlet(np.ones(3), 8)
+    X = rng.normal(size=(8, 3))
+    compare(net, X, Y, loss, rtol=1e-9)
+    each = function(Y, net(X))
+    assert net.error(X, Y, loss) == pytest.approx(each.sum(), rel=1e-12)
+
+
+def test_a_loss_of_ones_own_must_return_a_number_an_output_or_a_row():
+    with pytest.raises(ValueError, match=r"'<lambda>' must return one number for each output.*returned shape \(\)"):
+        own_loss(lambda y, p: np.sum((p - y) ** 2))
+    with pytest.raises(ValueError, match="take each row alone"):
+        own_loss(lambda y, p: (p - np.mean(p)) ** 2)

@@ -26,6 +26,19 @@ def test_the_stated_slope_is_the_slope(row):
     np.testing.assert_allclose(stated, central(row, POINTS), rtol=1e-6, atol=1e-7)
 
 
+KINKED = {"relu", "leaky_relu", "selu"}  # elu with alpha 1 has a slope at 0, but no second one
+
+
+@pytest.mark.parametrize("row", [r for r in ELEMENTWISE if r.name not in KINKED], ids=lambda row: row.name)
+def test_a_smooth_activation_has_its_derivatives_at_zero(row):
+    """Stable forms made of |z| and max(z, 0) have a kink that the function has not: its derivatives must not show it."""
+    once, zero = slope(row.__call__), np.array(0.0)
+    # where the second derivative jumps, the central difference itself is off by as much as h = 1e-5
+    assert once(zero) == pytest.approx(central(row, 0.0), abs=2e-5)
+    if row.name not in ("elu", "softsign"):
+        assert slope(once)(zero) == pytest.approx(central(once, np.array(0.0)), abs=1e-9)
+
+
 @pytest.mark.parametrize("row", list(ACTIVATIONS.values()), ids=lambda row: row.name)
 def test_an_activation_keeps_float32(row):
     z = POINTS.astype(np.float32)[None]
@@ -50,15 +63,21 @@ def test_slopes_at_the_kink_are_what_the_field_chose():
 def targets(row, n, D, rng):
     return {
         "real": rng.normal(size=(n, D)) * 2,
+        "positive": rng.gamma(2.0, 1.0, (n, D)),
         "non-negative": rng.poisson(2.0, (n, D)).astype(float),
         "probability": rng.uniform(size=(n, D)),
         "distribution": rng.dirichlet(np.ones(D), n),
     }[row.targets]
 
 
+def for_outputs(loss, D):
+    """The loss with as many numbers in each vector of parameters as there are outputs."""
+    return loss.configured(**{name: np.linspace(0.2, 0.9, D) for name in loss.vectors})
+
+
 @pytest.mark.parametrize("row", list(LOSSES.values()), ids=lambda row: row.name)
 def test_a_loss_has_the_slope_that_it_states(row):
-    rng = np.random.default_rng(0)
+    rng, row = np.random.default_rng(0), for_outputs(row, 3)
     y, s = targets(row, 6, 3, rng), rng.normal(size=(6, 3))
     derived = grad(lambda s: np.sum(row(y, s)))(s)
     np.testing.assert_allclose(row.slope_of(y, s), derived, rtol=1e-9, atol=1e-11)
@@ -70,7 +89,7 @@ def test_a_loss_has_the_slope_that_it_states(row):
 
 @pytest.mark.parametrize("row", list(LOSSES.values()), ids=lambda row: row.name)
 def test_a_loss_is_not_negative_and_zero_at_its_best(row):
-    rng = np.random.default_rng(1)
+    rng, row = np.random.default_rng(1), for_outputs(row, 4)
     y = targets(row, 50, 4, rng)
     if row.name == "squared":
         assert row(y, y).sum() == 0
@@ -169,3 +188,28 @@ def test_weight_two_is_a_row_twice():
     once = eager_error(layout, get_loss("squared"), w, X, Y, weights)
     rows = [0, 1, 1, 2]
     assert once == pytest.approx(eager_error(layout, get_loss("squared"), w, X[rows], Y[rows]), rel=1e-12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=9))
+def test_ascending_outputs_never_cross(z):
+    for width in (np.float32, np.float64):
+        found = ACTIVATIONS["ascending"](np.array([z], width))
+        assert np.all(np.diff(found[0]) >= 0)
+        assert found[0, 0] == width(z[0])
+
+
+def test_quantile_of_one_level_is_the_pinball_loss():
+    y, s = np.array([[1.0], [-2.0]]), np.array([[0.5], [0.25]])
+    loss = get_loss(("quantile", {"levels": 0.9}))
+    np.testing.assert_allclose(loss(y, s), [0.9 * 0.5, 0.1 * 2.25])
+    assert get_loss("pinball").vectors == ("levels",)
+    with pytest.raises(ValueError, match="1 levels for 3 outputs"):
+        loss.check_outputs(3)
+
+
+def test_tweedie_lies_between_poisson_and_gamma():
+    y, s = np.array([0.5, 2.0, 7.0]), np.array([0.3, -0.4, 1.5])
+    near_poisson, near_gamma = (get_loss(("tweedie", {"power": p})) for p in (1.0 + 1e-7, 2.0 - 1e-7))
+    np.testing.assert_allclose(near_poisson(y, s), LOSSES["poisson"](y, s), rtol=1e-5)
+    np.testing.assert_allclose(near_gamma(y, s), LOSSES["gamma"](y, s), rtol=1e-5)

@@ -4,7 +4,7 @@ from .check import GradientCheck, check_grad
 from .differentiate import derivative, grad, hessian, hvp, jacobian, slope, value_and_grad, vjp
 from .graph import Graph, UnsupportedError, record
 from .limits import LimitTable, central_difference, limit_table, secant_slope
-from .primitives import PRIMITIVES, erf
+from .primitives import PRIMITIVES, erf, positions
 
 __all__ = [
     "PRIMITIVES",
@@ -21,6 +21,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "limit_table",
+    "positions",
     "record",
     "secant_slope",
     "slope",

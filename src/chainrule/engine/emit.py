@@ -99,6 +99,8 @@ class Step:
     stage: int
     text: str = ""
     reduces: tuple[str, str, str] | None = None  # reduction, operand, kept as
+    scans: bool = False  # a running sum along the row: it starts at 0 and its text uses its own name
+    table: str = ""  # a constant with one number for each output: how its array is written
     number: Any = None  # the value of a constant
 
 
@@ -110,11 +112,11 @@ class Block:
     outputs: list[Step]
 
 
-def _literal(value: Any, what: str) -> str:
-    number = np.asarray(value)
-    if number.size != 1:
-        raise NotCompilable(f"{what} holds an array constant of shape {number.shape}; only numbers can be compiled")
-    scalar = number.reshape(()).item()
+# A constant array may have so many entries.
+_LONGEST_CONSTANT = 256
+
+
+def _literal(scalar: Any) -> str:
     if isinstance(scalar, bool):
         return repr(scalar)
     scalar = float(scalar)
@@ -159,9 +161,21 @@ class Writer:
         return Block(self.steps, [self.of_node[i] for i in self.graph.outputs])
 
     def _constant(self, value: Any) -> Step:
-        text = _literal(value, self.what)
-        number = None if text in ("True", "False") else float(np.asarray(value).reshape(()))
-        return self._add(("constant", text), Step("", "uniform", 0, text, number=number))
+        numbers = np.asarray(value)
+        entries = numbers.ravel()
+        if entries.size and np.all(entries == entries[0]) or entries.size == 1:
+            text = _literal(entries[0].item())
+            number = None if text in ("True", "False") else float(entries[0])
+            return self._add(("constant", text), Step("", "uniform", 0, text, number=number))
+        if numbers.shape[-1] != numbers.size or not 0 < numbers.size <= _LONGEST_CONSTANT:
+            raise NotCompilable(
+                f"{self.what} holds a constant array of shape {numbers.shape}; a number can be compiled, or one for each "
+                f"output (at most {_LONGEST_CONSTANT})"
+            )
+        text = f"np.array([{', '.join(_literal(x.item()) for x in entries)}])"
+        step = self._add(("constant", text), Step("", "element", 0, table=text))
+        step.text = f"dt({step.name}_[j])" if numbers.dtype != bool else f"{step.name}_[j]"
+        return step
 
     def _add(self, key: Any, step: Step) -> Step:
         if key in self.seen:
@@ -181,10 +195,21 @@ class Writer:
         if name in REDUCTIONS or name == "mean":
             return self._reduction(name, operands[0], node)
         key = (name, tuple(s.name for s in operands))
+        if name == "cumsum":
+            return self._running_sum(key, operands[0], node)
+        if name == "positions":
+            return self._add(key, Step("", "element", 0, "dt(j)"))
         order = ("uniform", "row", "element")
         kind = max((s.kind for s in operands), key=order.index)
         stage = max(s.stage for s in operands)
         return self._add(key, Step("", kind, stage, self._text(name, operands, kind == "uniform")))
+
+    def _running_sum(self, key: Any, operand: Step, node: Any) -> Step:
+        if node.keywords.get("axis") not in (-1, (-1,)):
+            raise NotCompilable(f"{self.what}: cumsum is compiled along the last axis (the outputs) only: axis=-1")
+        step = self._add(key, Step("", "element", operand.stage, scans=True))
+        step.text = f"{step.name} + {operand.name}"
+        return step
 
     def _text(self, name: str, operands: list[Step], wide: bool) -> str:
         words = [s.name + "_" if wide else s.name for s in operands]
@@ -209,7 +234,13 @@ class Writer:
     def _reduction(self, name: str, operand: Step, node: Any) -> Step:
         axis = node.keywords.get("axis")
         if operand.kind != "element":
-            return operand  # over a length-1 axis
+            # The same number all along the axis, as many times as the record says.
+            times = np.size(self.graph.nodes[node.inputs[0]].value) // max(1, np.size(node.value))
+            if name != "sum" or times == 1:
+                return operand
+            words = f"({{0}} * {float(times)!r})" if operand.kind == "uniform" else f"({{0}} * dt({float(times)!r}))"
+            text = words.format(operand.name + ("_" if operand.kind == "uniform" else ""))
+            return self._add(("times", operand.name, times), Step("", operand.kind, operand.stage, text))
         if axis not in (None, -1, (-1,)) and np.ndim(node.value) != np.ndim(self.graph.nodes[node.inputs[0]].value) - 1:
             raise NotCompilable(
                 f"{self.what}: {name} over axis {axis!r}; only the last axis (the outputs) can be compiled"
@@ -236,6 +267,7 @@ def loop(
     for step in block.steps:
         if step.kind == "uniform":
             lines += [f"{step.name}_ = {step.text}", f"{step.name} = dt({step.name}_)"]
+    lines += [f"{step.name}_ = {step.table}" for step in block.steps if step.table]
     for name in sorted(used_later):
         lines.append(f"kept_{name} = np.empty(D, dt)")
     lines.append("for i in range(n):")
@@ -291,4 +323,5 @@ def _pass(block, stage, last, loads, stores, kept) -> list[str]:
     computed = {s.name for s in elements}
     reads += [f"{name} = kept_{name}[j]" for name in sorted(kept) if name not in computed and _mentions(text, name)]
     starts = [f"{s.name} = " + REDUCTIONS[s.reduces[0]][0].format(zero="zero", inf="inf") for s in folds]
+    starts += [f"{s.name} = zero" for s in elements if s.scans]
     return starts + ["for j in range(D):"] + ["    " + line for line in reads + body]

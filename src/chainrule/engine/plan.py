@@ -77,6 +77,7 @@ class Plan:
         if unknown:
             raise ValueError(f"the method {self.method.name!r} has no {', '.join(sorted(unknown))}")
         self._check_layers()
+        self.loss.check_outputs(self.layout.sizes[-1])
         uses_link(self.layout.output, self.loss)
 
     def _check_layers(self) -> None:
@@ -152,8 +153,12 @@ class Wiring:
         if link_form:
             self.activations[-1] = ACTIVATIONS["identity"]
         self.link_form = link_form
-        self.loss = loss_address(loss, self.dtype) if loss else 0
-        self.loss_parameters = np.array([*(loss.parameters.values() if loss else ()), 0.0])
+        self.loss = loss_address(loss, self.dtype, layout.sizes[-1]) if loss else 0
+        self.loss_parameters = np.zeros(1)
+        if loss is not None:
+            loss.check_outputs(layout.sizes[-1])
+            numbers = [np.ravel(loss.parameters[name]) for name in (*loss.scalars, *loss.vectors)]
+            self.loss_parameters = np.concatenate([*numbers, [0.0]])
         most = max(len(row.parameters) for row in self.activations)
         self.parameters = np.zeros((layout.L, most + 1))
         for l, row in enumerate(self.activations):
@@ -168,7 +173,7 @@ class Wiring:
     def _line(self, l: int, slope: bool, places: Sequence[int], trained: bool = True) -> list[int]:
         layer, row = self.layout.layers[l], self.activations[l]
         skips = not slope or (self.link_form and l == self.layout.L - 1)
-        addresses = [activation_address(row, self.dtype), 0 if skips else slope_address(row, self.dtype)]
+        addresses = [activation_address(row, self.dtype, layer.outputs), 0 if skips else slope_address(row, self.dtype)]
         at_A, at_b = self.layout.slices["A", l + 1][0], self.layout.slices["b", l + 1][0]
         return [layer.inputs, layer.outputs, *addresses, at_A, at_b, *places, int(trained)]
 

@@ -75,10 +75,15 @@ def _uniform(parameters: Sequence[str]) -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- activations
 
 
-def _record_value(row: Activation) -> Graph:
+def _example(D: int, low: float, high: float) -> Any:
+    """D different numbers: a formula that couples the outputs is recorded, and printed, for their number."""
+    return low + (high - low) * (np.arange(D) + 0.5) / D
+
+
+def _record_value(row: Activation, D: int) -> Graph:
     names = list(row.parameters)
     examples = [row.parameters[k] for k in names]
-    z = np.array([0.3, -0.2, 0.7]) if row.rowwise else 0.3
+    z = _example(D, -0.2, 0.7) if row.rowwise else 0.3
     return record(lambda z, *p: row.value(z, **dict(zip(names, p, strict=True))), z, *examples)
 
 
@@ -96,9 +101,9 @@ def _record_slope(row: Activation) -> Graph:
     return record(stated if row.slope is not None else derived, 0.3, a, *examples)
 
 
-def _value_block(row: Activation) -> Block:
+def _value_block(row: Activation, D: int) -> Block:
     inputs = [("z0", "element"), *_uniform(list(row.parameters))]
-    return Writer(_record_value(row), inputs, f"the activation {row.name!r}").run()
+    return Writer(_record_value(row, D), inputs, f"the activation {row.name!r}").run()
 
 
 def _slope_block(row: Activation) -> Block:
@@ -117,9 +122,9 @@ def needs_z(row: Activation) -> bool:
     return not row.rowwise and _reads(_slope_block(row), "z0")
 
 
-def print_activation(row: Activation, dtype: str) -> str:
+def print_activation(row: Activation, dtype: str, D: int) -> str:
     """a = σ(z + b) over an n × D block, z overwritten by z + b where the slope reads it."""
-    block, parameters = _value_block(row), list(row.parameters)
+    block, parameters = _value_block(row, D), list(row.parameters)
     head = _parameter_lines(parameters, "p")
     # In place where z is not needed again: one array, which the compiler can vectorise without an overlap check.
     if row.rowwise:
@@ -133,7 +138,7 @@ def print_activation(row: Activation, dtype: str) -> str:
     return _function("pppPnn", dtype, arrays, "n D", head + lines)
 
 
-def print_slope(row: Activation, dtype: str) -> str:
+def print_slope(row: Activation, dtype: str, D: int) -> str:
     """delta *= σ'(z), where a = σ(z), over a flat run of D numbers."""
     parameters = list(row.parameters)
     loads = {"z0": "z[j]", "a0": "a[j]"}
@@ -145,10 +150,10 @@ def print_slope(row: Activation, dtype: str) -> str:
 # ---------------------------------------------------------------- losses
 
 
-def _record_loss(row: Loss) -> Graph:
+def _record_loss(row: Loss, D: int) -> Graph:
     names = list(row.parameters)
-    examples = [row.parameters[k] for k in names]
-    y, s = (np.array([0.2, 0.5, 0.3]), np.array([0.3, -0.2, 0.7])) if row.rowwise else (0.2, 0.3)
+    examples = [_example(D, 0.1, 0.9) if k in row.vectors else row.parameters[k] for k in names]
+    y, s = (_example(D, 0.2, 0.5), _example(D, -0.2, 0.7)) if row.rowwise else (0.2, 0.3)
 
     def both(y, s, *p):
         keywords = dict(zip(names, p, strict=True))
@@ -160,28 +165,31 @@ def _record_loss(row: Loss) -> Graph:
     return record(both, y, s, *examples)
 
 
-def print_loss(row: Loss, dtype: str) -> str:
-    """Σ weight · L over n rows, with weight · dL/ds into delta."""
-    parameters = list(row.parameters)
-    inputs = [("y0", "element"), ("s0", "element"), *_uniform(parameters)]
-    block = Writer(_record_loss(row), inputs, f"the loss {row.name!r}").run()
+def print_loss(row: Loss, dtype: str, D: int) -> str:
+    """Σ weight · L over n rows, with weight · dL/ds into delta. p has the scalar parameters, then D of each vector."""
+    inputs = [("y0", "element"), ("s0", "element")]
+    inputs += [(f"p_{name}", "element" if name in row.vectors else "uniform") for name in row.parameters]
+    block = Writer(_record_loss(row, D), inputs, f"the loss {row.name!r}").run()
     add = "total += np.float64(weights[i] * {})"
     slope = "delta[i, j] = weights[i] * {}"
     if block.outputs[0].kind == "row":
         after, stores = add.format(block.outputs[0].name), lambda out: [slope.format(out[1])]
     else:
         after, stores = None, lambda out: [slope.format(out[1]), add.format(out[0])]
-    lines = loop(block, {"y0": "y[i, j]", "s0": "s[i, j]"}, stores, after)
-    head = [*_parameter_lines(parameters, "p"), "total = 0.0"]
+    count = len(row.scalars)
+    loads = {"y0": "y[i, j]", "s0": "s[i, j]"}
+    loads |= {f"p_{name}": f"dt(p[{count} + {k} * D + j])" for k, name in enumerate(row.vectors)}
+    lines = loop(block, loads, stores, after)
+    head = [*_parameter_lines(row.scalars, "p"), "total = 0.0"]
     arrays = [(name, "p", "(n, D)") for name in ("y", "s", "delta")]
-    arrays += [("weights", "p", "n"), ("p", "P", f"{len(parameters) + 1}")]
+    arrays += [("weights", "p", "n"), ("p", "P", f"{count + 1} + {len(row.vectors)} * D")]
     return _function("ppppPnn", dtype, arrays, "n D", [*head, *lines, "return total"])
 
 
 # ---------------------------------------------------------------- methods
 
 
-def print_method(row: Method, dtype: str) -> str:
+def print_method(row: Method, dtype: str, D: int) -> str:
     """One step of the method on D numbers of w; its state vectors lie `stride` numbers apart."""
     names = [name for name in row.defaults if name != "step"]
     count = len(row.state)
@@ -280,25 +288,26 @@ def _plain(name: str) -> str:
 _addresses: dict[tuple, int] = {}
 
 
-def _address(kind: str, row: Any, formula: tuple, text: Callable[[Any, str], str], dtype: str) -> int:
-    key = (kind, row.name, formula, dtype)
+def _address(kind: str, row: Any, formula: tuple, text: Callable[[Any, str, int], str], dtype: str, D: int = 1) -> int:
+    key = (kind, row.name, formula, dtype, D)
     if key not in _addresses:
         stem = re.sub(r"\W", "_", f"{row.name}_{kind}_{dtype}")
-        _addresses[key] = _load(stem, text(row, dtype)).function.address
+        _addresses[key] = _load(stem, text(row, dtype, D)).function.address
     return _addresses[key]
 
 
-def activation_address(row: Activation, dtype: str) -> int:
-    """Where the machine code of this activation is."""
-    return _address("value", row, (row.value,), print_activation, dtype)
+def activation_address(row: Activation, dtype: str, D: int) -> int:
+    """Where the machine code of this activation is, for a layer of D units."""
+    return _address("value", row, (row.value,), print_activation, dtype, D if row.rowwise else 1)
 
 
 def slope_address(row: Activation, dtype: str) -> int:
     return _address("slope", row, (row.value, row.slope), print_slope, dtype)
 
 
-def loss_address(row: Loss, dtype: str) -> int:
-    return _address("loss", row, (row.value, row.slope), print_loss, dtype)
+def loss_address(row: Loss, dtype: str, D: int) -> int:
+    """Where the machine code of this loss is, for D outputs."""
+    return _address("loss", row, (row.value, row.slope), print_loss, dtype, D if row.rowwise else 1)
 
 
 def method_address(row: Method, dtype: str) -> int:

@@ -4,7 +4,7 @@ from .activations import ACTIVATIONS, Activation, get_activation
 from .initialisers import INITIALISERS, Initialiser, get_initialiser
 from .layers import Dense
 from .layout import Layout, Views, eager_error, forward
-from .losses import LOSSES, Loss, check_targets, get_loss, uses_link
+from .losses import LOSSES, Loss, check_targets, get_loss, own_loss, uses_link
 
 __all__ = [
     "ACTIVATIONS",
@@ -22,5 +22,6 @@ __all__ = [
     "get_activation",
     "get_initialiser",
     "get_loss",
+    "own_loss",
     "uses_link",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.calculus import erf
+from chainrule.calculus import erf, positions
 from chainrule.calculus.differentiate import slope as derived_slope
 
 from .rows import find, is_row, table, with_parameters
@@ -65,18 +65,23 @@ class Activation:
         return super().__reduce_ex__(protocol)
 
 
+def _fading(z):
+    # e^{-|z|}, which never overflows. Not by |z|: its slope at 0 is 0, and with it the derivatives of what follows, which
+    # are smooth, would be wrong there; so each half is written out, and 0 belongs to the upper one.
+    return np.exp(np.where(z >= 0, -z, z))
+
+
 def _sigmoid(z):
-    # e^{-|z|} never overflows; the two halves agree at 0.
-    e = np.exp(-np.abs(z))
+    e = _fading(z)
     return np.where(z >= 0, 1.0, e) / (1.0 + e)
 
 
 def _softplus(z):
-    return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
+    return np.where(z >= 0, z, 0.0) + np.log1p(_fading(z))
 
 
 def _selu(z, alpha, scale):
-    return scale * np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0.0)))
+    return scale * np.where(z > 0, z, alpha * np.expm1(np.where(z > 0, 0.0, z)))
 
 
 def _gelu(z):
@@ -100,6 +105,10 @@ def _mish_slope(z, a):
 def _softmax(z):
     e = np.exp(z - np.max(z, axis=-1, keepdims=True))
     return e / np.sum(e, axis=-1, keepdims=True)
+
+
+def _ascending(z):
+    return np.cumsum(np.where(positions(z) == 0, z, _softplus(z)), axis=-1)
 
 
 ACTIVATIONS = table(
@@ -134,7 +143,7 @@ ACTIVATIONS = table(
         ),
         Activation(
             "elu",
-            lambda z, alpha: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0.0))),
+            lambda z, alpha: np.where(z > 0, z, alpha * np.expm1(np.where(z > 0, 0.0, z))),
             lambda z, a, alpha: np.where(z > 0, 1.0, a + alpha),
             "Clevert, Unterthiner & Hochreiter 2015",
             parameters={"alpha": 1.0},
@@ -195,6 +204,14 @@ ACTIVATIONS = table(
         ),
         Activation("exp", lambda z: np.exp(z), lambda z, a: a, "log link of the poisson loss", formula="e^z"),
         Activation("softmax", _softmax, None, "Bridle 1990", rowwise=True, formula="e^z / Σ e^z"),
+        Activation(
+            "ascending",
+            _ascending,
+            None,
+            "outputs that cannot cross; increments as in Gasthaus et al. 2019",
+            rowwise=True,
+            formula="z_1, then each output the one before it + ln(1 + e^z)",
+        ),
     ]
 )
 

@@ -6,15 +6,16 @@ logarithm of a probability is ever taken); a loss whose link is the identity als
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from chainrule.calculus import positions
 from chainrule.calculus.differentiate import slope as derived_slope
 
-from .activations import Activation, _sigmoid, _softmax, _softplus
+from .activations import Activation, _ascending, _sigmoid, _softmax, _softplus, get_activation
 from .rows import find, is_row, table, with_parameters
 
 
@@ -23,7 +24,8 @@ class Loss:
     """One loss L: `value(y, s, **parameters)` and `dL/ds = slope(y, s, **parameters)`, s the score before the link.
 
     The value is per output, and the error of a sample is its sum over outputs; a `rowwise` loss couples the
-    outputs and returns one number a row. Without a slope the calculus derives it.
+    outputs and returns one number a row. Without a slope the calculus derives it. A parameter that is a tuple has one
+    number for each output. Where `repeats_target`, all outputs have one and the same target.
     """
 
     name: str
@@ -33,20 +35,44 @@ class Loss:
     targets: str = "real"
     source: str = ""
     aliases: tuple[str, ...] = ()
-    parameters: dict[str, float] = field(default_factory=dict, hash=False)
+    parameters: dict[str, float | tuple[float, ...]] = field(default_factory=dict, hash=False)
     rowwise: bool = False
     formula: str = ""
+    repeats_target: bool = False
 
     def __call__(self, y, s):
-        return self.value(y, s, **self.parameters)
+        return self.value(y, s, **self._arrays())
 
     def slope_of(self, y, s):
         """The slope in s (stated, else derived)."""
         if self.slope is not None:
-            return self.slope(y, s, **self.parameters)
+            return self.slope(y, s, **self._arrays())
         return derived_slope(self.__call__, 1)(y, s)
 
-    def configured(self, **parameters: float) -> Loss:
+    def _arrays(self) -> dict[str, Any]:
+        """The parameters as formulas want them: what has one number an output as an array."""
+        return {k: np.array(v) if isinstance(v, tuple) else v for k, v in self.parameters.items()}
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """The parameters that are one number."""
+        return tuple(k for k, v in self.parameters.items() if not isinstance(v, tuple))
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """The parameters that have one number for each output."""
+        return tuple(k for k, v in self.parameters.items() if isinstance(v, tuple))
+
+    def check_outputs(self, D: int) -> None:
+        """A ValueError where a parameter that has one number an output has not D of them."""
+        for name in self.vectors:
+            count = len(self.parameters[name])  # type: ignore[arg-type]
+            if count != D:
+                raise ValueError(
+                    f"the loss {self.name!r} has {count} {name} for {D} outputs; it needs one for each output"
+                )
+
+    def configured(self, **parameters: float | Sequence[float]) -> Loss:
         """The same row with other parameters, such as huber's `delta`."""
         return replace(self, parameters=with_parameters("loss", self.name, self.parameters, parameters))
 
@@ -71,6 +97,30 @@ def _softmax_cross_entropy(y, s):
 def _poisson(y, s):
     # half the deviance: y ln(y/ŷ) − y + ŷ with ŷ = e^s, and 0 ln 0 = 0
     return np.exp(s) - y * s + y * np.log(np.where(y > 0, y, 1.0)) - y
+
+
+def _gamma(y, s):
+    # half the deviance: ŷ = e^s, y/ŷ − 1 − ln(y/ŷ)
+    return s - np.log(y) + y * np.exp(-s) - 1.0
+
+
+def _tweedie(y, s, power):
+    # half the deviance with ŷ = e^s, 1 < power < 2; the y alone part makes it 0 at ŷ = y
+    p, q = 1.0 - power, 2.0 - power
+    return np.exp(q * s) / q - y * np.exp(p * s) / p + np.power(y, q) / (p * q)
+
+
+def _quantile(y, s, levels):
+    r = y - _ascending(s)
+    return np.sum(np.maximum(levels * r, (levels - 1.0) * r), axis=-1)
+
+
+def _quantile_slope(y, s, levels):
+    q = _ascending(s)
+    d = np.where(q > y, 1.0 - levels, np.where(q < y, -levels, 0.0))
+    # an increment moves its own output and all later ones: the sum from it to the end
+    to_the_end = np.sum(d, axis=-1, keepdims=True) - np.cumsum(d, axis=-1) + d
+    return to_the_end * np.where(positions(s) == 0, 1.0, _sigmoid(s))
 
 
 LOSSES = table(
@@ -129,6 +179,37 @@ LOSSES = table(
             source="half the poisson deviance, McCullagh & Nelder 1989",
             formula="y ln(y / ŷ) − y + ŷ",
         ),
+        Loss(
+            "gamma",
+            _gamma,
+            lambda y, s: 1.0 - y * np.exp(-s),
+            link="exp",
+            targets="positive",
+            source="half the gamma deviance, McCullagh & Nelder 1989",
+            formula="y/ŷ − 1 − ln(y/ŷ)",
+        ),
+        Loss(
+            "tweedie",
+            _tweedie,
+            lambda y, s, power: np.exp((2.0 - power) * s) - y * np.exp((1.0 - power) * s),
+            link="exp",
+            targets="non-negative",
+            parameters={"power": 1.5},
+            source="half the Tweedie deviance, Jørgensen 1987; power 1 would be poisson, 2 gamma",
+            formula="ŷ^(2−p)/(2−p) − y ŷ^(1−p)/(1−p) + y^(2−p)/((1−p)(2−p))",
+        ),
+        Loss(
+            "quantile",
+            _quantile,
+            _quantile_slope,
+            link="ascending",
+            parameters={"levels": (0.5,)},
+            source="Koenker & Bassett 1978; slope 0 at the kink",
+            aliases=("pinball",),
+            rowwise=True,
+            repeats_target=True,
+            formula="Σ over levels τ of max(τ (y − ŷ), (τ − 1)(y − ŷ)); outputs in ascending order by construction",
+        ),
     ]
 )
 
@@ -146,8 +227,68 @@ def get_loss(spec: str | Loss | Callable | tuple[str, dict]) -> Loss:
     if isinstance(spec, tuple) and len(spec) == 2 and isinstance(spec[1], dict):
         return find(LOSSES, spec[0], "loss").configured(**spec[1])
     if callable(spec):
-        return Loss(getattr(spec, "__name__", "custom"), spec, source="given by the user")
+        return own_loss(spec)
     return find(LOSSES, spec, "loss")
+
+
+def own_loss(function: Callable[[Any, Any], Any], output: str | Activation = "identity", outputs: int = 3) -> Loss:
+    """A row for an error of one's own, L = function(y, ŷ), with `output` as its link: the slope is derived.
+
+    Parameters
+    ----------
+    function : plain NumPy of y and ŷ (both N × D_L); it returns N × D_L numbers, added up over outputs, or N
+    output : the activation that makes ŷ of the raw score; the slope dL/dz is derived through it
+    outputs : D_L, which matters to a function with a constant for each output
+
+    Raises
+    ------
+    ValueError : when it returns another shape, or mixes rows. UnsupportedError : for what cannot be recorded.
+
+    >>> row = own_loss(lambda y, p: np.square(p - y), "sigmoid")
+    >>> float(row.slope_of(np.array([[1.0]]), np.array([[0.0]]))[0, 0])  # 2 (½ − 1) · ¼
+    -0.25
+
+    Where the function takes a logarithm of ŷ it is as unstable as it is written; the table's cross-entropies are not.
+    """
+    row = get_activation(output)
+    name = getattr(function, "__name__", "custom")
+    per_output, separable = _probe(function, name, row, outputs)
+    rowwise = row.rowwise or not separable
+
+    def value(y, z):
+        each = function(y, row(z))
+        return np.sum(each, axis=-1) if rowwise and per_output else each
+
+    def slope(y, z):
+        # through the output's own slope, which is stated more stably than it could be derived
+        p = row(z)
+        return derived_slope(function, 1)(y, p) * row.slope_of(z, p)
+
+    return Loss(name, value, None if rowwise else slope, row.name, source="given by the user", rowwise=rowwise)
+
+
+def _probe(function: Callable[[Any, Any], Any], name: str, output: Activation, D: int) -> tuple[bool, bool]:
+    """(does it return a number an output, is each of them its own output's alone), tried out on two rows."""
+    y = np.linspace(0.2, 0.6, 2 * D).reshape(2, D)
+    p = output(np.linspace(0.7, -0.4, 2 * D).reshape(2, D))
+    each = np.asarray(function(y, p))
+    if each.shape not in ((2, D), (2,)):
+        raise ValueError(
+            f"the loss {name!r} must return one number for each output (N × D_L) or for each row (N); "
+            f"for y and ŷ of 2 × {D} it returned shape {each.shape}"
+        )
+    alone = np.concatenate([np.asarray(function(y[i : i + 1], p[i : i + 1])) for i in range(2)])
+    if not np.allclose(alone, each, rtol=1e-9, atol=0.0):
+        raise ValueError(f"the loss {name!r} must take each row alone: the error of a row changed with another row's ŷ")
+    if each.ndim == 1:
+        return False, False
+    try:
+        single = np.array(
+            [[float(function(u, v)) for u, v in zip(*pair, strict=True)] for pair in zip(y, p, strict=True)]
+        )
+    except (TypeError, ValueError, IndexError):  # it needs an axis, or has a constant for each output
+        return True, False
+    return True, np.allclose(single, each, rtol=1e-9, atol=0.0)
 
 
 def uses_link(output: Activation, loss: Loss) -> bool:
@@ -167,6 +308,7 @@ def uses_link(output: Activation, loss: Loss) -> bool:
 
 _TARGET_RULES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "real": (lambda y: np.isfinite(y), "finite numbers"),
+    "positive": (lambda y: np.isfinite(y) & (y > 0), "finite numbers > 0"),
     "non-negative": (lambda y: np.isfinite(y) & (y >= 0), "finite numbers ≥ 0"),
     "probability": (lambda y: (y >= 0) & (y <= 1), "numbers from 0 to 1"),
     "distribution": (

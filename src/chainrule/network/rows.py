@@ -45,17 +45,20 @@ def find(rows: Mapping[str, R], name: Any, what: str) -> R:
     raise ValueError(f"there is no {what} {name!r}.{hint} There are: {', '.join(rows)}")
 
 
-def with_parameters(what: str, name: str, own: Mapping[str, float], given: Mapping[str, Any]) -> dict[str, float]:
+def with_parameters(what: str, name: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The row's parameters with the given ones in their place; an unknown or non-finite one is an error."""
     merged = dict(own)
     for key, value in given.items():
         if key not in own:
             allowed = ", ".join(own) or "none"
             raise ValueError(f"{what} {name!r} has no parameter {key!r}; its parameters: {allowed}")
-        number = float(value)
-        if not abs(number) < float("inf"):
-            raise ValueError(f"{what} {name!r}: {key} must be a finite number, got {value!r}")
-        merged[key] = number
+        several = isinstance(own[key], tuple)
+        numbers = (
+            tuple(float(v) for v in (value if hasattr(value, "__iter__") else [value])) if several else (float(value),)
+        )
+        if not all(abs(number) < float("inf") for number in numbers):
+            raise ValueError(f"{what} {name!r}: {key} must be finite, got {value!r}")
+        merged[key] = numbers if several else numbers[0]
     return merged
 
 

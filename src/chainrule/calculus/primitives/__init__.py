@@ -9,7 +9,7 @@ from .elementwise import ELEMENTWISE, erf
 from .products import LINEAR_ALGEBRA, PRODUCTS
 from .reductions import FOLDS, SPREADS
 from .row import Composite, Primitive
-from .shapes import MOVES, SHAPES, concrete, getitem, unbroadcast
+from .shapes import MOVES, SHAPES, concrete, getitem, positions, unbroadcast
 
 Row = Primitive | Composite
 
@@ -17,4 +17,15 @@ _rows: list[Row] = [*ELEMENTWISE, *SHAPES, *FOLDS, *PRODUCTS, *LINEAR_ALGEBRA, *
 PRIMITIVES: dict[str, Row] = {row.name: row for row in _rows}
 BY_FUNCTION: dict[Callable[..., Any], Row] = {f: row for row in _rows for f in (row.function, *row.also)}
 
-__all__ = ["BY_FUNCTION", "PRIMITIVES", "Composite", "Primitive", "Row", "concrete", "erf", "getitem", "unbroadcast"]
+__all__ = [
+    "BY_FUNCTION",
+    "PRIMITIVES",
+    "Composite",
+    "Primitive",
+    "Row",
+    "concrete",
+    "erf",
+    "getitem",
+    "positions",
+    "unbroadcast",
+]

@@ -16,6 +16,18 @@ def getitem(x, *, index):
 
 
 @own
+def positions(x):
+    """The place of each element along the last axis, counted from 0, in x's float type.
+
+    >>> positions(np.zeros((2, 3)))
+    array([[0., 1., 2.],
+           [0., 1., 2.]])
+    """
+    x = np.asarray(x)
+    return np.broadcast_to(np.arange(x.shape[-1], dtype=x.dtype), x.shape)
+
+
+@own
 def scatter_add(x, *, index, shape):
     """Zeros of `shape` with x added at `index`, once for every time that an element is named."""
     x = np.asarray(x)
@@ -61,6 +73,7 @@ SHAPES = [
         "expand_dims", np.expand_dims, ("x",), (lambda g, out, x, axis: np.reshape(g, np.shape(x)),), {"axis": None}
     ),
     Primitive("squeeze", np.squeeze, ("x",), (lambda g, out, x, axis: np.reshape(g, np.shape(x)),), {"axis": None}),
+    Primitive("positions", positions, ("x",), (None,)),
     Primitive("broadcast_to", np.broadcast_to, ("x",), (_broadcast_rule,), {"shape": None}),
     Primitive("concatenate", np.concatenate, ("*xs",), (_concatenate_rule,), {"axis": 0}),
     Primitive(
