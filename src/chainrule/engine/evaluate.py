@@ -8,24 +8,26 @@ import numpy as np
 
 from chainrule.network import Layout, Loss
 
-from .plan import ROWS_AT_A_TIME, Wiring, aligned
+from .plan import ROWS_AT_A_TIME, Wiring, aligned, desk
+from .records import Rows
 from .run import _block
 from .source import kernels
-from .threads import Team, available_threads, one_blas_thread
+from .threads import Team, available_threads
 
 # The rows of a table are cut into at most this many shards, each with a gradient of its own.
 _MOST_SHARDS = 8
+# So few rows are predicted without packing the weights first.
+_FEW_ROWS = 24
 # Below this many multiplications a second thread costs more to start than it saves.
 _WORTH_A_THREAD = 20_000_000
 
 
 def _together(n: int, function: Callable[[int], object]) -> None:
-    with one_blas_thread():
-        if n == 1:
-            function(0)
-            return
-        with Team(n) as team:
-            team.run(function)
+    if n == 1:
+        function(0)
+        return
+    with Team(n) as team:
+        team.run(function)
 
 
 def _threads(layout: Layout, rows: int, n_threads: int | None, most: int) -> int:
@@ -36,14 +38,16 @@ def _threads(layout: Layout, rows: int, n_threads: int | None, most: int) -> int
 def predict(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int | None = None) -> np.ndarray:
     """ŷ (N × D_L) of every row of X (N × D_0)."""
     X = _block(X, w.dtype, layout.sizes[0], "X")
-    rows = max(1, min(ROWS_AT_A_TIME, len(X)))
-    wiring = Wiring(layout, None, rows, w.dtype)
-    layers, size = wiring.for_prediction()
-    n = _threads(layout, len(X), n_threads, -(-len(X) // rows))
-    work = aligned((n, size), w.dtype)
-    out = np.empty((len(X), layout.sizes[-1]), w.dtype)
-    kernel = kernels().predict_rows
-    _together(n, lambda thread: kernel(thread, n, w, layers, wiring.parameters, X, rows, work, out))
+    at_once = max(1, min(ROWS_AT_A_TIME, len(X)))
+    wiring = Wiring(layout, None, at_once, w.dtype)
+    layers, tail, size, panels_size = wiring.for_prediction()
+    n = _threads(layout, len(X), n_threads, -(-len(X) // at_once))
+    net = wiring.net(w, layers, panels_size if len(X) > _FEW_ROWS else 0)
+    if net.panels.size:
+        kernels().prepare(net)
+    work, out = aligned((n, size), w.dtype), np.empty((len(X), layout.sizes[-1]), w.dtype)
+    kernel, nobody = kernels().predict_rows, np.zeros(0, np.int64)
+    _together(n, lambda thread: kernel(thread, n, net, X, at_once, work, tail, nobody, out))
     return out
 
 
@@ -57,22 +61,24 @@ class _Pass:
     """What one pass over all rows needs; the same for the error and for its gradient."""
 
     def __init__(self, layout, loss, w, X, Y, weights, n_threads):
-        self.X = _block(X, w.dtype, layout.sizes[0], "X")
-        self.Y = _block(Y, w.dtype, layout.sizes[-1], "Y")
-        self.weights = np.zeros(0, w.dtype) if weights is None else np.array(weights, w.dtype)
+        X, Y = _block(X, w.dtype, layout.sizes[0], "X"), _block(Y, w.dtype, layout.sizes[-1], "Y")
+        weights = np.zeros(0, w.dtype) if weights is None else np.array(weights, w.dtype)
+        self.rows = Rows(X, Y, weights, np.zeros(0, np.int64))
         self.begins = _shards(len(X))
-        self.S = len(self.begins) - 1
-        self.rows = max(1, min(ROWS_AT_A_TIME, len(X)))
-        self.wiring = Wiring(layout, loss, self.rows, w.dtype)
-        self.layers, self.tail, size = self.wiring.for_training()
-        self.work = aligned((self.S, size), w.dtype)
-        self.sums = np.zeros((self.S, 8))
-        self.n = _threads(layout, len(X), n_threads, self.S)
+        S = len(self.begins) - 1
+        self.at_once = max(1, min(ROWS_AT_A_TIME, len(X)))
+        wiring = Wiring(layout, loss, self.at_once, w.dtype)
+        layers, tail, size, panels_size = wiring.for_training()
+        self.net = wiring.net(w, layers, panels_size)
+        self.desk = desk(S, size, tail, layout.K, w.dtype)
+        self.n = _threads(layout, len(X), n_threads, S)
+        kernels().prepare(self.net)
 
-    def head(self, thread, w):
-        wiring = self.wiring
-        return (thread, self.n, w, self.layers, wiring.parameters, wiring.loss, wiring.loss_parameters,
-                self.X, self.Y, self.weights, self.begins, self.rows, self.work, self.tail)  # fmt: skip
+    def run(self, kernel) -> float:
+        _together(
+            self.n, lambda thread: kernel(thread, self.n, self.net, self.rows, self.desk, self.begins, self.at_once)
+        )
+        return float(self.desk.sums[:, 0].sum())
 
 
 def error(
@@ -80,10 +86,7 @@ def error(
     weights: np.ndarray | None = None, n_threads: int | None = None,
 ) -> float:  # fmt: skip
     """E(w) = Σ_i weight_i L(y_i, ŷ_i(w))."""
-    p = _Pass(layout, loss, w, X, Y, weights, n_threads)
-    kernel = kernels().total_error
-    _together(p.n, lambda thread: kernel(*p.head(thread, w), p.sums))
-    return float(p.sums[:, 0].sum())
+    return _Pass(layout, loss, w, X, Y, weights, n_threads).run(kernels().total_error)
 
 
 def error_and_gradient(
@@ -91,8 +94,6 @@ def error_and_gradient(
     weights: np.ndarray | None = None, n_threads: int | None = None,
 ) -> tuple[float, np.ndarray]:  # fmt: skip
     """E(w) and ∇E(w), a vector laid out as w."""
-    p = _Pass(layout, loss, w, X, Y, weights, n_threads)
-    grads = aligned((p.S, layout.K), w.dtype)
-    kernel = kernels().total_gradient
-    _together(p.n, lambda thread: kernel(*p.head(thread, w), grads, p.sums))
-    return float(p.sums[:, 0].sum()), grads.sum(axis=0)
+    whole = _Pass(layout, loss, w, X, Y, weights, n_threads)
+    total = whole.run(kernels().total_gradient)
+    return total, whole.desk.grads[:, : layout.K].sum(axis=0)

@@ -42,15 +42,13 @@ def row_function(pattern: str, dtype: str):
 
 @intrinsic
 def call(typing_context, address, arguments):
-    """Call the row function at `address`; of an array its data pointer is passed on."""
+    """Call the row function at `address`; whole numbers are passed on as they are, addresses of arrays among them."""
 
     def codegen(context, builder, sig, args):
         values = []
         for k, kind in enumerate(sig.args[1].types):
             value = builder.extract_value(args[1], k)
-            if isinstance(kind, types.Array):
-                value = make_array(kind)(context, builder, value).data
-            elif isinstance(kind, types.Integer):
+            if isinstance(kind, types.Integer):
                 value = context.cast(builder, value, kind, types.intp)
             else:
                 value = context.cast(builder, value, kind, types.float64)
@@ -60,6 +58,17 @@ def call(typing_context, address, arguments):
         return builder.call(function, values)
 
     return signature(types.float64, types.intp, arguments), codegen
+
+
+@intrinsic
+def address(typing_context, array, offset):
+    """Where entry number `offset` of a contiguous array is, as a whole number."""
+
+    def codegen(context, builder, sig, args):
+        data = make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(builder.gep(data, [args[1]]), ir.IntType(64))
+
+    return signature(types.int64, array, types.int64), codegen
 
 
 def _pointer(context, builder, array_type, array, index):

@@ -1,100 +1,108 @@
 """Floor 2, engine: products, gather, reductions, the epoch; no formula of its own.
 
 Formulas come in as the addresses of compiled rows (see `source`), so that no network, loss or method needs these
-kernels compiled again. Arrays are C-contiguous; rows of X are samples. `layers` has one line a layer, its columns
-named below.
+kernels compiled again. Blocks of numbers are named by their address or by their offset in a shard's line of `work`:
+making an array view costs more than a small product. `layers` has one line a layer, its columns named below.
 """
 
 # mypy: ignore-errors
 
 import numpy as np
 
-from chainrule.engine.jit import atomic_add, atomic_load, call, compiled, entry, give_way
+from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, entry, give_way
+from chainrule.engine.tiles import PANEL_BYTES, ROWS, pack_columns, tile
 
-# Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w; of
-# a_l, z_l, delta_l, of what is passed on to the next layer and of the dropout factors within a shard's workspace),
-# and whether the layer is trained. What is passed on is a_l itself, but for layers with dropout.
-INPUTS, OUTPUTS, ACTIVATION, SLOPE, AT_A, AT_B, AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, TRAINED = range(12)
+# Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w, of
+# the panels of A_l and of A_lᵀ; of a_l, z_l, delta_l, of what is passed on to the next layer and of the dropout
+# factors within a shard's line), and whether the layer is trained. What is passed on is a_l, but with dropout.
+INPUTS, OUTPUTS, ACTIVATION, SLOPE, AT_A, AT_B, AT_PANELS, AT_TURNED = range(8)
+AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, TRAINED = range(8, 14)
 # `tail` has the offsets of what else a shard keeps.
-TARGETS, ROW_WEIGHTS, SCRATCH, PIECE = range(4)
+INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE = range(5)
 # Entries of `rules`, the numbers of a plan that belong to no row: α of the squared penalty, of the absolute one,
 # decoupled decay of weights, bound on the gradient's norm (0: none).
 ALPHA, L1, DECAY, CLIP = range(4)
 
-# Below this many multiplications a product is a plain loop: a BLAS call alone costs half a microsecond.
-SMALL_PRODUCT = 40_000
 SPINS_BEFORE_YIELD = 4_000
 
 
-@compiled
-def product(a, b, out):
-    """out = a b."""
-    n, m = a.shape
-    D = b.shape[1]
-    if n * m * D > SMALL_PRODUCT:
-        np.dot(a, b, out)
-        return
-    for i in range(n):
-        row = out[i]
-        for j in range(D):
-            row[j] = 0.0
-        for k in range(m):
-            x = a[i, k]
-            line = b[k]
-            for j in range(D):
-                row[j] += x * line[j]
+# ---------------------------------------------------------------- products
 
 
 @compiled
-def transposed_product(a, d, out):
-    """out = aᵀ d: the gradient of A_l from the layer's input a and delta d."""
-    n, m = a.shape
-    D = d.shape[1]
-    if n * m * D > SMALL_PRODUCT:
-        np.dot(a.T, d, out)
-        return
-    for k in range(m):
-        line = out[k]
-        for j in range(D):
-            line[j] = 0.0
-    for i in range(n):
-        row = d[i]
-        for k in range(m):
-            x = a[i, k]
-            line = out[k]
-            for j in range(D):
-                line[j] += x * row[j]
+def product(like, a, row_stride, k_stride, panels, out, M, K, D):
+    """out (M × D) = A B, A read with its strides from address a, B packed in panels; `like` gives the float width."""
+    size = like.itemsize
+    width = PANEL_BYTES // size
+    for lo in range(0, D, width):
+        columns = min(width, D - lo)
+        for i in range(0, M, ROWS):
+            tile(
+                like, a + i * row_stride * size, row_stride, k_stride, panels + lo * K * size, width,
+                out + (i * D + lo) * size, D, min(ROWS, M - i), K, columns,
+            )  # fmt: skip
 
 
 @compiled
-def product_transposed(d, A, out, scratch):
-    """out = d Aᵀ: delta passed back through A_l."""
-    n, D = d.shape
-    m = A.shape[0]
-    if n * m * D > SMALL_PRODUCT:
-        np.dot(d, A.T, out)
-        return
-    turned = scratch[: D * m].reshape(D, m)
-    for k in range(m):
-        for j in range(D):
-            turned[j, k] = A[k, j]
-    product(d, turned, out)
+def product_of_few(like, a, b, spare, out, M, K, D):
+    """out (M × D) = A B for few rows: B is read where it is, but for the columns at its edge, which are packed first."""
+    size = like.itemsize
+    width = PANEL_BYTES // size
+    for lo in range(0, D, width):
+        columns, from_, stride = min(width, D - lo), b + lo * size, D
+        if columns < width:
+            pack_columns(like, from_, D, spare, K, columns)
+            from_, stride = spare, width
+        for i in range(0, M, ROWS):
+            to = out + (i * D + lo) * size
+            tile(like, a + i * K * size, K, 1, from_, stride, to, D, min(ROWS, M - i), K, columns)
 
 
 @compiled
-def block(work, at, rows, columns):
-    """rows × columns numbers of a workspace, from offset `at`."""
-    return work[at : at + rows * columns].reshape(rows, columns)
+def pack(like, b, K, D, panels):
+    """The K × D numbers at address b as panels: zeros fill the last one up."""
+    size = like.itemsize
+    width = PANEL_BYTES // size
+    for lo in range(0, D, width):
+        pack_columns(like, b + lo * size, D, panels + lo * K * size, K, min(width, D - lo))
 
 
 @compiled
-def gather(X, order, lo, hi, out):
-    """The rows order[lo:hi] of X, copied to out."""
-    for i in range(hi - lo):
-        source = X[order[lo + i]]
-        target = out[i]
-        for j in range(X.shape[1]):
-            target[j] = source[j]
+def pack_turned(w, at, m, D, panels, to, lo):
+    """The panel from column lo on of the D × m matrix Aᵀ, where A is m × D at offset `at` of w."""
+    width = PANEL_BYTES // w.itemsize
+    to += lo * D
+    for j in range(min(width, m - lo)):
+        start = at + (lo + j) * D
+        for k in range(D):
+            panels[to + k * width + j] = w[start + k]
+    for j in range(m - lo, width):
+        for k in range(D):
+            panels[to + k * width + j] = 0.0
+
+
+@compiled
+def pack_weights(thread, n_threads, net):
+    """The panels of every A_l, and of A_lᵀ for all but the first: each thread makes its share of them."""
+    w, panels, layers = net.w, net.panels, net.layers
+    size = w.itemsize
+    width = PANEL_BYTES // size
+    turn = 0
+    for l in range(layers.shape[0]):
+        m, D, at = layers[l, INPUTS], layers[l, OUTPUTS], layers[l, AT_A]
+        for lo in range(0, D, width):
+            if turn == thread:
+                here = address(panels, layers[l, AT_PANELS] + lo * m)
+                pack_columns(w, address(w, at + lo), D, here, m, min(width, D - lo))
+            turn = turn + 1 if turn + 1 < n_threads else 0
+        if l > 0 and layers[l, AT_TURNED] >= 0:
+            for lo in range(0, m, width):
+                if turn == thread:
+                    pack_turned(w, at, m, D, panels, layers[l, AT_TURNED], lo)
+                turn = turn + 1 if turn + 1 < n_threads else 0
+
+
+# ---------------------------------------------------------------- dropout
 
 
 @compiled
@@ -116,141 +124,145 @@ def keyed(key, number):
 
 
 @compiled
-def drop(value, keep, passed, key, rate, order, lo):
+def drop(work, s, at_value, at_keep, at_passed, n, D, key, rate, order, lo):
     """Dropout: each unit of each row is 0 with probability `rate`, else multiplied by 1/(1 − rate).
 
     The random bits are a function of (key, row of the table, unit) alone: whoever works on a row draws the same.
     """
-    n, D = value.shape
     threshold = np.uint32(rate * 4294967296.0)
-    factor = value.dtype.type(1.0 / (1.0 - rate))
-    zero = value.dtype.type(0.0)
+    factor = work.dtype.type(1.0 / (1.0 - rate))
+    zero = work.dtype.type(0.0)
     for i in range(n):
         row_key = keyed(key, order[lo + i] if order.size > 0 else lo + i)
-        a, k, out = value[i], keep[i], passed[i]
         for j in range(D):
             bits = mixed(row_key ^ np.uint32(j * np.uint32(0x9E3779B9)))
-            k[j] = factor if bits >= threshold else zero
-            out[j] = a[j] * k[j]
+            keep = factor if bits >= threshold else zero
+            work[s, at_keep + i * D + j] = keep
+            work[s, at_passed + i * D + j] = work[s, at_value + i * D + j] * keep
+
+
+# ---------------------------------------------------------------- forward, error, backward
 
 
 @compiled
-def multiply_slope(layer, parameters, n, work):
-    """delta_l *= σ'(z_l), element by element."""
-    delta, z, value = work[layer[AT_DELTA] :], work[layer[AT_Z] :], work[layer[AT_VALUE] :]
-    call(layer[SLOPE], (delta, z, value, parameters, n * layer[OUTPUTS]))
+def forward(net, x, n, work, s, tail, key, order, lo):
+    """All layers over n rows at address x, which are rows lo, lo + 1, … (of `order`, where there is one).
 
-
-@compiled
-def forward(w, layers, parameters, x, work, dropout, key, order, lo):
-    """All layers over the rows x, which are lo, lo + 1, … (of `order`, where there is one); `dropout` has a rate a layer."""
-    n = x.shape[0]
-    a = x
-    L = layers.shape[0]
-    for l in range(L):
+    Returns the offset of the last layer's values. Panels must be packed, or there are none, which pays for few rows.
+    """
+    layers, parameters = net.layers, net.parameters
+    stride, a, at_value = work.shape[1] * s, x, 0
+    for l in range(layers.shape[0]):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
-        A = block(w, layers[l, AT_A], m, D)
-        b = w[layers[l, AT_B] : layers[l, AT_B] + D]
-        z = block(work, layers[l, AT_Z], n, D)
-        value = block(work, layers[l, AT_VALUE], n, D)
-        product(a, A, z)
-        call(layers[l, ACTIVATION], (z, value, b, parameters[l], n, D))
-        a = value
-        if dropout.size > 0 and dropout[l] > 0.0:
-            a = block(work, layers[l, AT_PASSED], n, D)
-            drop(value, block(work, layers[l, AT_KEEP], n, D), a, keyed(key, l), dropout[l], order, lo)
-    return a
+        z = address(work, stride + layers[l, AT_Z])
+        if net.panels.size > 0:
+            product(work, a, m, 1, address(net.panels, layers[l, AT_PANELS]), z, n, m, D)
+        else:
+            spare = address(work, stride + tail[PACKED])
+            product_of_few(work, a, address(net.w, layers[l, AT_A]), spare, z, n, m, D)
+        at_value = layers[l, AT_VALUE]
+        a = address(work, stride + at_value)
+        b, own = address(net.w, layers[l, AT_B]), address(parameters, l * parameters.shape[1])
+        call(layers[l, ACTIVATION], (z, a, b, own, n, D))
+        if net.dropout.size > 0 and net.dropout[l] > 0.0:
+            drop(
+                work, s, at_value, layers[l, AT_KEEP], layers[l, AT_PASSED], n, D, keyed(key, l), net.dropout[l],
+                order, lo,
+            )  # fmt: skip
+            a = address(work, stride + layers[l, AT_PASSED])
+    return at_value
 
 
 @compiled
-def backward(w, layers, parameters, x, work, g, scratch, dropout):
-    """The chain rule from the last delta down to every A_l and b_l that is trained; g has the layout of w."""
-    n = x.shape[0]
-    L = layers.shape[0]
+def multiply_slope(net, l, n, work, s):
+    """delta_l *= σ'(z_l), element by element."""
+    layers, parameters = net.layers, net.parameters
+    stride = work.shape[1] * s
+    delta, z = address(work, stride + layers[l, AT_DELTA]), address(work, stride + layers[l, AT_Z])
+    value, own = address(work, stride + layers[l, AT_VALUE]), address(parameters, l * parameters.shape[1])
+    call(layers[l, SLOPE], (delta, z, value, own, n * layers[l, OUTPUTS]))
+
+
+@compiled
+def error_of_rows(net, x, y, n, work, s, tail, key, order, lo):
+    """Σ weight · L over the rows, with dL/dz_L left in the last delta."""
+    layers = net.layers
+    last = layers.shape[0] - 1
+    D, stride = layers[last, OUTPUTS], work.shape[1] * s
+    at_score = forward(net, x, n, work, s, tail, key, order, lo)
+    score, delta = address(work, stride + at_score), address(work, stride + layers[last, AT_DELTA])
+    row_weights = address(work, stride + tail[ROW_WEIGHTS])
+    total = call(net.loss, (y, score, delta, row_weights, address(net.loss_parameters, 0), n, D))
+    if layers[last, SLOPE] != 0:
+        multiply_slope(net, last, n, work, s)
+    return total
+
+
+@compiled
+def backward(net, x, n, work, s, tail, g):
+    """The chain rule from the last delta down to every A_l and b_l that is trained; g is the address of K numbers."""
+    layers = net.layers
+    size, stride, L = work.itemsize, work.shape[1] * s, layers.shape[0]
+    packed = address(work, stride + tail[PACKED])
+    one = address(work, stride + tail[PACKED] - 1)  # the number before the panels is a 1
     lowest = 0
     while lowest < L - 1 and layers[lowest, TRAINED] == 0:
         lowest += 1
     for l in range(L - 1, lowest - 1, -1):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
-        delta = block(work, layers[l, AT_DELTA], n, D)
+        delta = address(work, stride + layers[l, AT_DELTA])
         if layers[l, TRAINED] != 0:
-            below = x if l == 0 else block(work, layers[l - 1, AT_PASSED], n, m)
-            transposed_product(below, delta, block(g, layers[l, AT_A], m, D))
-            add_rows(delta, g[layers[l, AT_B] : layers[l, AT_B] + D])
+            below = x if l == 0 else address(work, stride + layers[l - 1, AT_PASSED])
+            pack(work, delta, n, D, packed)
+            product(work, below, 1, m, packed, g + layers[l, AT_A] * size, m, n, D)
+            product(work, one, 0, 0, packed, g + layers[l, AT_B] * size, 1, n, D)  # Σ over the rows
         if l > lowest:
-            passed = block(work, layers[l - 1, AT_DELTA], n, m)
-            product_transposed(delta, block(w, layers[l, AT_A], m, D), passed, scratch)
-            if dropout.size > 0 and dropout[l - 1] > 0.0:
-                keep = block(work, layers[l - 1, AT_KEEP], n, m)
-                for i in range(n):
-                    for j in range(m):
-                        passed[i, j] *= keep[i, j]
-            multiply_slope(layers[l - 1], parameters[l - 1], n, work)
+            passed = layers[l - 1, AT_DELTA]
+            turned = address(net.panels, layers[l, AT_TURNED])
+            product(work, delta, D, 1, turned, address(work, stride + passed), n, D, m)
+            if net.dropout.size > 0 and net.dropout[l - 1] > 0.0:
+                at_keep = layers[l - 1, AT_KEEP]
+                for i in range(n * m):
+                    work[s, passed + i] *= work[s, at_keep + i]
+            multiply_slope(net, l - 1, n, work, s)
 
 
 @compiled
-def add_rows(d, out):
-    """out = Σ over the rows of d: the gradient of b_l."""
-    n, D = d.shape
-    for j in range(D):
-        out[j] = 0.0
-    for i in range(n):
-        for j in range(D):
-            out[j] += d[i, j]
-
-
-@compiled
-def error_of_rows(
-    w, layers, parameters, loss, loss_parameters, x, y, weights, work, dropout, key, order, lo
-):  # fmt: skip
-    """Σ weight · L over the rows, with dL/dz_L left in the last delta."""
-    n = x.shape[0]
-    last = layers.shape[0] - 1
-    D = layers[last, OUTPUTS]
-    s = forward(w, layers, parameters, x, work, dropout, key, order, lo)
-    delta = block(work, layers[last, AT_DELTA], n, D)
-    total = call(loss, (y, s, delta, weights, loss_parameters, n, D))
-    if layers[last, SLOPE] != 0:
-        multiply_slope(layers[last], parameters[last], n, work)
-    return total
-
-
-@compiled
-def fetch(X, Y, weights, order, lo, hi, work, tail):
-    """The rows lo:hi (of `order`, where there is one) of X, Y and the weights (1 where there are none)."""
-    n = hi - lo
-    D0, DL = X.shape[1], Y.shape[1]
-    row_weights = work[tail[ROW_WEIGHTS] : tail[ROW_WEIGHTS] + n]
-    if order.size == 0:
-        x, y = X[lo:hi], Y[lo:hi]
+def fetch(rows, lo, hi, work, s, tail):
+    """(addresses of the rows lo:hi of X and of Y, Σ of their weights); named by `order` they are copied together."""
+    X, Y, order = rows.X, rows.Y, rows.order
+    n, D0, DL, stride = hi - lo, X.shape[1], Y.shape[1], work.shape[1] * s
+    mass = np.float64(n)
+    if rows.weights.size > 0:
+        mass = 0.0
         for i in range(n):
-            row_weights[i] = weights[lo + i] if weights.size > 0 else 1.0
+            weight = rows.weights[order[lo + i] if order.size > 0 else lo + i]
+            work[s, tail[ROW_WEIGHTS] + i] = weight
+            mass += weight
     else:
-        x, y = block(work, 0, n, D0), block(work, tail[TARGETS], n, DL)
-        gather(X, order, lo, hi, x)
-        gather(Y, order, lo, hi, y)
         for i in range(n):
-            row_weights[i] = weights[order[lo + i]] if weights.size > 0 else 1.0
-    return x, y, row_weights
+            work[s, tail[ROW_WEIGHTS] + i] = 1.0
+    if order.size == 0:
+        return address(X, lo * D0), address(Y, lo * DL), mass
+    for i in range(n):
+        row = order[lo + i]
+        for j in range(D0):
+            work[s, tail[INPUT] + i * D0 + j] = X[row, j]
+        for j in range(DL):
+            work[s, tail[TARGETS] + i * DL + j] = Y[row, j]
+    return address(work, stride + tail[INPUT]), address(work, stride + tail[TARGETS]), mass
 
 
 @compiled
-def shard_gradient(
-    w, layers, parameters, loss, loss_parameters, X, Y, weights, order, lo, hi, work, tail, g, dropout, key
-):  # fmt: skip
-    """Σ weight · L over rows lo:hi and its gradient into g; returns the sum and the sum of weights."""
-    if hi <= lo:
-        g[:] = 0.0
-        return 0.0, 0.0
-    x, y, row_weights = fetch(X, Y, weights, order, lo, hi, work, tail)
-    total = error_of_rows(
-        w, layers, parameters, loss, loss_parameters, x, y, row_weights, work, dropout, key, order, lo
-    )  # fmt: skip
-    backward(w, layers, parameters, x, work, g, work[tail[SCRATCH] :], dropout)
-    mass = 0.0
-    for i in range(hi - lo):
-        mass += row_weights[i]
+def shard_gradient(net, rows, lo, hi, work, s, tail, g, key):
+    """Σ weight · L over rows lo:hi and its gradient to address g; returns the sum and the sum of weights."""
+    x, y, mass = fetch(rows, lo, hi, work, s, tail)
+    total = error_of_rows(net, x, y, hi - lo, work, s, tail, key, rows.order, lo)
+    backward(net, x, hi - lo, work, s, tail, g)
     return total, mass
+
+
+# ---------------------------------------------------------------- steps
 
 
 @compiled
@@ -267,178 +279,187 @@ def meet(counter, n_threads, target):
 
 
 @compiled
-def collect(w, grads, piece, rules, mass):
-    """The gradient of the mean error on one piece of w, penalties included, into grads[0]; returns the penalties."""
-    lo, hi, is_weight = piece[0], piece[1], piece[2]
-    here = w[lo:hi]
-    g = grads[0, lo:hi]
-    for s in range(1, grads.shape[0]):
-        more = grads[s, lo:hi]
-        for i in range(g.size):
-            g[i] += more[i]
+def collect(w, grads, used, lo, hi, is_weight, rules, mass):
+    """The gradient of the mean error on w[lo:hi], penalties included, into grads[0]; returns the penalties.
+
+    `used` lines of grads are added up.
+    """
+    for s in range(1, used):
+        for i in range(lo, hi):
+            grads[0, i] += grads[s, i]
     scale = w.dtype.type(1.0 / mass)
     alpha, l1 = w.dtype.type(rules[ALPHA]), w.dtype.type(rules[L1])
     squares, absolutes = 0.0, 0.0
-    if is_weight == 0 or (alpha == 0.0 and l1 == 0.0):
-        for i in range(g.size):
-            g[i] *= scale
-        return 0.0
-    for i in range(g.size):
-        squares += here[i] * here[i]
-        g[i] += alpha * here[i]
-    if l1 != 0.0:
-        for i in range(g.size):
-            absolutes += abs(here[i])
-            g[i] += l1 if here[i] > 0.0 else (-l1 if here[i] < 0.0 else 0.0 * l1)
-    for i in range(g.size):
-        g[i] *= scale
+    if is_weight != 0 and alpha != 0.0:
+        for i in range(lo, hi):
+            squares += w[i] * w[i]
+            grads[0, i] += alpha * w[i]
+    if is_weight != 0 and l1 != 0.0:
+        for i in range(lo, hi):
+            absolutes += abs(w[i])
+            grads[0, i] += l1 if w[i] > 0.0 else (-l1 if w[i] < 0.0 else 0.0 * l1)
+    for i in range(lo, hi):
+        grads[0, i] *= scale
     return 0.5 * rules[ALPHA] * squares + rules[L1] * absolutes
 
 
 @compiled
-def advance(method, w, state, average, g, piece, rules, hyper, factor, t, step, mix):
-    """One step of the method on one piece of w, by `factor` times the gradient; then the average of w moves towards w."""
-    lo, hi, is_weight = piece[0], piece[1], piece[2]
-    here, slope = w[lo:hi], g[lo:hi]
-    if factor != 1.0:
-        short = w.dtype.type(factor)
-        for i in range(slope.size):
-            slope[i] *= short
-    if is_weight != 0 and rules[DECAY] > 0.0:
-        left = w.dtype.type(1.0 - step * rules[DECAY])
-        for i in range(here.size):
-            here[i] *= left
-    call(method, (here, slope, state[0, lo:hi], hyper[is_weight], np.float64(t), step, state.shape[1], hi - lo))
-    if average.size > 0:
-        mean, share = average[lo:hi], w.dtype.type(mix)
-        for i in range(here.size):
-            mean[i] += share * (here[i] - mean[i])
+def sum_of_squares(g, lo, hi):
+    """Σ g² over one piece of the first line, in float64."""
+    total = 0.0
+    for i in range(lo, hi):
+        total += np.float64(g[0, i]) * np.float64(g[0, i])
+    return total
 
 
 @compiled
-def sum_of_squares(g, piece):
-    """Σ g² over one piece, in float64."""
-    total = 0.0
-    for i in range(piece[0], piece[1]):
-        total += np.float64(g[i]) * np.float64(g[i])
-    return total
+def advance(w, grads, how, lo, hi, is_weight, factor, t, step, mix):
+    """One step of the method on w[lo:hi], by `factor` times the gradient; then the average of w moves towards w."""
+    if factor != 1.0:
+        short = w.dtype.type(factor)
+        for i in range(lo, hi):
+            grads[0, i] *= short
+    if is_weight != 0 and how.rules[DECAY] > 0.0:
+        left = w.dtype.type(1.0 - step * how.rules[DECAY])
+        for i in range(lo, hi):
+            w[i] *= left
+    hyper = address(how.hyper, is_weight * how.hyper.shape[1])
+    at, slope, state = address(w, lo), address(grads, lo), address(how.state, lo)
+    call(how.method, (at, slope, state, hyper, np.float64(t), step, how.state.shape[1], hi - lo))
+    average = how.average
+    if average.size > 0:
+        share = w.dtype.type(mix)
+        for i in range(lo, hi):
+            average[i] += share * (w[i] - average[i])
+
+
+@compiled
+def collect_all(thread, n_threads, net, desk, how, used, mass):
+    """Collect this thread's pieces of the gradient before any moves: its norm is that of the whole."""
+    for p in range(thread, how.pieces.shape[0], n_threads):
+        lo, hi, is_weight = how.pieces[p, 0], how.pieces[p, 1], how.pieces[p, 2]
+        how.penalties[p] = collect(net.w, desk.grads, used, lo, hi, is_weight, how.rules, mass)
+        how.squares[p] = sum_of_squares(desk.grads, lo, hi)
+
+
+@compiled
+def move(thread, n_threads, net, desk, how, used, mass, factor, t, step, mix):
+    """One step of the method on this thread's pieces of w."""
+    for p in range(thread, how.pieces.shape[0], n_threads):
+        lo, hi, is_weight = how.pieces[p, 0], how.pieces[p, 1], how.pieces[p, 2]
+        if how.rules[CLIP] == 0.0:
+            how.penalties[p] = collect(net.w, desk.grads, used, lo, hi, is_weight, how.rules, mass)
+        advance(net.w, desk.grads, how, lo, hi, is_weight, factor, t, step, mix)
 
 
 @entry
 def train_steps(
-    thread, n_threads, counter, round_,
-    w, state, average, layers, parameters, loss, loss_parameters, method, hyper, rules, dropout, seed,
-    X, Y, weights, orders, batch, first, last, t0, step_sizes, mixes,
-    work, tail, grads, sums, pieces, penalties, squares, tally,
-):  # fmt: skip
+    thread, n_threads, counter, round_, net, rows, desk, how, seed, batch, first, last, t0, step_sizes, mixes, tally
+):
     """Steps first:last of a run, several epochs if they reach that far; each thread runs this on its own shards.
 
-    `tally[epoch]` gathers rows × mean loss and rows × penalty of every batch, as scikit-learn weighs them.
+    `rows.order` has the order of one epoch after another. `tally[epoch]` gathers rows × mean loss and rows × penalty
+    of every batch, as scikit-learn weighs them.
     """
-    N = X.shape[0]
+    N, S = rows.X.shape[0], desk.grads.shape[0]
     per_epoch = (N + batch - 1) // batch
-    S = grads.shape[0]
+    named = 1 if rows.order.size > 0 else 0
     for step in range(first, last):
-        epoch, k = step // per_epoch, step % per_epoch
-        t = t0 + (step - first)
+        epoch, k, t = step // per_epoch, step % per_epoch, t0 + (step - first)
         lo = k * batch
         hi = min(N, lo + batch)
         size = (hi - lo + S - 1) // S
+        used = (hi - lo + size - 1) // size  # a last, short batch may need fewer shards
         key = keyed(keyed(np.uint32(0), seed), t)
-        for s in range(thread, S, n_threads):
-            begin = min(hi, lo + s * size)
+        pack_weights(thread, n_threads, net)
+        round_ += 1
+        meet(counter, n_threads, round_ * n_threads)
+        for s in range(thread, used, n_threads):
+            begin = lo + s * size
             end = min(hi, begin + size)
-            sums[s, 0], sums[s, 1] = shard_gradient(
-                w, layers, parameters, loss, loss_parameters, X, Y, weights, orders[epoch],
-                begin, end, work[s], tail, grads[s], dropout, key,
+            at = named * epoch * N
+            desk.sums[s, 0], desk.sums[s, 1] = shard_gradient(
+                net, rows, at + begin, at + end, desk.work, s, desk.tail,
+                address(desk.grads, s * desk.grads.shape[1]), key,
             )  # fmt: skip
         round_ += 1
         meet(counter, n_threads, round_ * n_threads)
-        mass = 0.0
-        for s in range(S):
-            mass += sums[s, 1]
+        total, mass = 0.0, 0.0
+        for s in range(used):
+            total += desk.sums[s, 0]
+            mass += desk.sums[s, 1]
         if mass > 0.0:
             factor = 1.0
-            if rules[CLIP] > 0.0:
-                # the norm is that of the whole gradient, so all pieces must be there before the first may move
-                for p in range(thread, pieces.shape[0], n_threads):
-                    penalties[p] = collect(w, grads, pieces[p], rules, mass)
-                    squares[p] = sum_of_squares(grads[0], pieces[p])
+            if how.rules[CLIP] > 0.0:
+                collect_all(thread, n_threads, net, desk, how, used, mass)
                 round_ += 1
                 meet(counter, n_threads, round_ * n_threads)
                 norm = 0.0
-                for p in range(pieces.shape[0]):
-                    norm += squares[p]
-                norm = np.sqrt(norm)
-                if norm > rules[CLIP]:
-                    factor = rules[CLIP] / norm
-            for p in range(thread, pieces.shape[0], n_threads):
-                if rules[CLIP] == 0.0:
-                    penalties[p] = collect(w, grads, pieces[p], rules, mass)
-                advance(
-                    method, w, state, average, grads[0], pieces[p], rules, hyper, factor, t,
-                    step_sizes[step - first], mixes[step - first],
-                )  # fmt: skip
-            if thread == 0:
-                for s in range(S):
-                    tally[epoch, 0] += (hi - lo) * sums[s, 0] / mass
+                for p in range(how.pieces.shape[0]):
+                    norm += how.squares[p]
+                if np.sqrt(norm) > how.rules[CLIP]:
+                    factor = how.rules[CLIP] / np.sqrt(norm)
+            move(
+                thread, n_threads, net, desk, how, used, mass, factor, t, step_sizes[step - first], mixes[step - first]
+            )
         round_ += 1
         meet(counter, n_threads, round_ * n_threads)
         if thread == 0 and mass > 0.0:
-            total = 0.0
-            for p in range(pieces.shape[0]):
-                total += penalties[p]
-            tally[epoch, 1] += (hi - lo) * total / mass
+            penalty = 0.0
+            for p in range(how.pieces.shape[0]):
+                penalty += how.penalties[p]
+            tally[epoch, 0] += (hi - lo) * total / mass
+            tally[epoch, 1] += (hi - lo) * penalty / mass
     return round_
 
 
+# ---------------------------------------------------------------- whole tables
+
+
 @entry
-def total_gradient(
-    thread, n_threads, w, layers, parameters, loss, loss_parameters, X, Y, weights, begins, rows,
-    work, tail, grads, sums,
-):  # fmt: skip
-    """E and its gradient over all rows: shard s takes rows begins[s]:begins[s+1], `rows` at a time."""
-    nobody, no_dropout = np.empty(0, np.int64), np.empty(0)
+def prepare(net):
+    """Pack the weights, for the kernels below."""
+    pack_weights(0, 1, net)
+
+
+@entry
+def total_gradient(thread, n_threads, net, rows, desk, begins, at_once):
+    """E and its gradient over all rows: shard s takes rows begins[s]:begins[s+1], `at_once` at a time."""
+    work, tail, grads = desk.work, desk.tail, desk.grads
+    K = net.w.size
     for s in range(thread, grads.shape[0], n_threads):
-        g, piece = grads[s], work[s, tail[PIECE] :][: w.size]
-        g[:] = 0.0
-        sums[s, 0] = 0.0
-        for lo in range(begins[s], begins[s + 1], rows):
-            total, _ = shard_gradient(
-                w, layers, parameters, loss, loss_parameters, X, Y, weights, nobody,
-                lo, min(begins[s + 1], lo + rows), work[s], tail, piece, no_dropout, np.uint32(0),
-            )  # fmt: skip
-            sums[s, 0] += total
-            for i in range(g.size):
-                g[i] += piece[i]
+        piece = tail[PIECE]
+        for i in range(K):
+            grads[s, i] = 0.0
+        desk.sums[s, 0] = 0.0
+        for lo in range(begins[s], begins[s + 1], at_once):
+            hi = min(begins[s + 1], lo + at_once)
+            g = address(work, work.shape[1] * s + piece)
+            total, _ = shard_gradient(net, rows, lo, hi, work, s, tail, g, np.uint32(0))
+            desk.sums[s, 0] += total
+            for i in range(K):
+                grads[s, i] += work[s, piece + i]
 
 
 @entry
-def total_error(
-    thread, n_threads, w, layers, parameters, loss, loss_parameters, X, Y, weights, begins, rows,
-    work, tail, sums,
-):  # fmt: skip
+def total_error(thread, n_threads, net, rows, desk, begins, at_once):
     """E over all rows, no gradient; shards as in `total_gradient`."""
-    nobody, no_dropout = np.empty(0, np.int64), np.empty(0)
-    for s in range(thread, sums.shape[0], n_threads):
-        sums[s, 0] = 0.0
-        for lo in range(begins[s], begins[s + 1], rows):
-            hi = min(begins[s + 1], lo + rows)
-            x, y, row_weights = fetch(X, Y, weights, nobody, lo, hi, work[s], tail)
-            sums[s, 0] += error_of_rows(
-                w, layers, parameters, loss, loss_parameters, x, y, row_weights, work[s],
-                no_dropout, np.uint32(0), nobody, lo,
-            )  # fmt: skip
+    work, tail = desk.work, desk.tail
+    for s in range(thread, desk.sums.shape[0], n_threads):
+        desk.sums[s, 0] = 0.0
+        for lo in range(begins[s], begins[s + 1], at_once):
+            hi = min(begins[s + 1], lo + at_once)
+            x, y, _ = fetch(rows, lo, hi, work, s, tail)
+            desk.sums[s, 0] += error_of_rows(net, x, y, hi - lo, work, s, tail, np.uint32(0), rows.order, lo)
 
 
 @entry
-def predict_rows(thread, n_threads, w, layers, parameters, X, rows, work, out):
-    """ŷ of every row into out, `rows` at a time (in link form: the raw score)."""
-    N = X.shape[0]
-    nobody, no_dropout = np.empty(0, np.int64), np.empty(0)
-    for p in range(thread, (N + rows - 1) // rows, n_threads):
-        lo, hi = p * rows, min(N, p * rows + rows)
-        value = forward(w, layers, parameters, X[lo:hi], work[thread], no_dropout, np.uint32(0), nobody, lo)
+def predict_rows(thread, n_threads, net, X, at_once, work, tail, nobody, out):
+    """ŷ of every row into out, `at_once` at a time (in link form: the raw score)."""
+    N, D = X.shape[0], out.shape[1]
+    for p in range(thread, (N + at_once - 1) // at_once, n_threads):
+        lo, hi = p * at_once, min(N, p * at_once + at_once)
+        at = forward(net, address(X, lo * X.shape[1]), hi - lo, work, thread, tail, np.uint32(0), nobody, lo)
         for i in range(hi - lo):
-            for j in range(out.shape[1]):
-                out[lo + i, j] = value[i, j]
+            for j in range(D):
+                out[lo + i, j] = work[thread, at + i * D + j]

@@ -11,14 +11,15 @@ import numpy as np
 from chainrule.descent.methods import Method
 from chainrule.network import ACTIVATIONS, Layout, Loss, uses_link
 
+from .records import Desk, Net
 from .source import activation_address, loss_address, needs_z, slope_address
+from .tiles import PANEL_BYTES
 
 # Rows that a shard works on at a time when it goes over a whole table: its activations stay in the second-level cache.
 ROWS_AT_A_TIME = 256
 # How much of w one thread moves at a time.
 PIECE_SIZE = 4096
-# The largest matrix that the kernels turn into scratch (their SMALL_PRODUCT).
-SCRATCH_SIZE = 40_000
+NOTHING = np.zeros(0)
 _ALIGN = 16  # numbers; 64 bytes in float32
 
 
@@ -148,11 +149,10 @@ class Wiring:
     def __init__(self, layout: Layout, loss: Loss | None, rows: int, dtype: Any):
         self.layout, self.rows, self.dtype = layout, rows, str(np.dtype(dtype))
         # Where the loss is written in the raw score, the last layer only adds its bias.
-        link_form = loss is not None and uses_link(layout.output, loss)
+        self.link_form = loss is not None and uses_link(layout.output, loss)
         self.activations = [layer.activation for layer in layout.layers]
-        if link_form:
+        if self.link_form:
             self.activations[-1] = ACTIVATIONS["identity"]
-        self.link_form = link_form
         self.loss = loss_address(loss, self.dtype, layout.sizes[-1]) if loss else 0
         self.loss_parameters = np.zeros(1)
         if loss is not None:
@@ -163,6 +163,7 @@ class Wiring:
         self.parameters = np.zeros((layout.L, most + 1))
         for l, row in enumerate(self.activations):
             self.parameters[l, : len(row.parameters)] = list(row.parameters.values())
+        self._width = PANEL_BYTES // np.dtype(dtype).itemsize
         self._size = 0
 
     def _take(self, size: int) -> int:
@@ -170,23 +171,43 @@ class Wiring:
         self._size += -(-size // _ALIGN) * _ALIGN
         return at
 
-    def _line(self, l: int, slope: bool, places: Sequence[int], trained: bool = True) -> list[int]:
+    def _panel_size(self, K: int, D: int) -> int:
+        return K * -(-D // self._width) * self._width
+
+    def _line(self, l: int, slope: bool, panels: tuple[int, int], places: Sequence[int], trained: bool) -> list[int]:
         layer, row = self.layout.layers[l], self.activations[l]
         skips = not slope or (self.link_form and l == self.layout.L - 1)
         addresses = [activation_address(row, self.dtype, layer.outputs), 0 if skips else slope_address(row, self.dtype)]
         at_A, at_b = self.layout.slices["A", l + 1][0], self.layout.slices["b", l + 1][0]
-        return [layer.inputs, layer.outputs, *addresses, at_A, at_b, *places, int(trained)]
+        return [layer.inputs, layer.outputs, *addresses, at_A, at_b, *panels, *places, int(trained)]
+
+    def _panels(self, turned: bool) -> tuple[list[tuple[int, int]], int]:
+        """(offsets of the panels of each A_l and A_lᵀ, their size in all)."""
+        places, at = [], 0
+        for l, layer in enumerate(self.layout.layers):
+            forward, at = at, at + self._panel_size(layer.inputs, layer.outputs)
+            needed = turned and l > 0
+            places.append((forward, at if needed else -1))
+            at += self._panel_size(layer.outputs, layer.inputs) if needed else 0
+        return places, at
 
     def for_training(
         self, dropout: Sequence[float] = (), frozen: frozenset[int] = frozenset()
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """(layers, tail, size of a shard's workspace): every layer keeps its value and delta, z where it is needed,
-        and with dropout the factors and what is passed on.
+    ) -> tuple[np.ndarray, np.ndarray, int, int]:
+        """(layers, tail, size of a shard's line of work, size of all panels).
+
+        Every layer keeps its value and delta, z where its slope needs it, and with dropout the factors and what is
+        passed on.
         """
         self._size = 0
-        self._take(self.rows * self.layout.sizes[0])
-        lines = []
-        for l, layer in enumerate(self.layout.layers):
+        layout, lines = self.layout, []
+        panels, panels_size = self._panels(turned=True)
+        tail = [
+            self._take(self.rows * layout.sizes[0]),
+            self._take(self.rows * layout.sizes[-1]),
+            self._take(self.rows),
+        ]
+        for l, layer in enumerate(layout.layers):
             block = self.rows * layer.outputs
             at_value = self._take(block)
             at_z = self._take(block) if needs_z(self.activations[l]) else at_value
@@ -194,20 +215,35 @@ class Wiring:
             drops = l < len(dropout) and dropout[l] > 0
             at_passed, at_keep = (self._take(block), self._take(block)) if drops else (at_value, 0)
             places = (at_value, at_z, at_delta, at_passed, at_keep)
-            lines.append(self._line(l, True, places, l + 1 not in frozen))
-        largest = max(layer.inputs * layer.outputs for layer in self.layout.layers)
-        tail = [self._take(self.rows * self.layout.sizes[-1]), self._take(self.rows)]
-        tail += [self._take(min(largest, SCRATCH_SIZE)), self._take(self.layout.K)]
-        return np.array(lines, np.int64), np.array(tail, np.int64), self._size
+            lines.append(self._line(l, True, panels[l], places, l + 1 not in frozen))
+        self._take(_ALIGN)  # the kernels want a 1 before the panels, see `desk`
+        tail.append(self._take(max(self._panel_size(self.rows, D) for D in layout.sizes[1:])))
+        tail.append(self._take(layout.K))
+        return np.array(lines, np.int64), np.array(tail, np.int64), self._size, panels_size
 
-    def for_prediction(self) -> tuple[np.ndarray, int]:
-        """(layers, size of a workspace): layers take turns in two blocks."""
+    def for_prediction(self) -> tuple[np.ndarray, np.ndarray, int, int]:
+        """As `for_training`, but layers take turns in two blocks."""
         self._size = 0
+        panels, panels_size = self._panels(turned=False)
         block = self.rows * max(self.layout.sizes[1:])
         turns, at_z = (self._take(block), self._take(block)), self._take(block)
         lines = []
         for l in range(self.layout.L):
             at_value = turns[l % 2]
             places = (at_value, at_z if needs_z(self.activations[l]) else at_value, 0, at_value, 0)
-            lines.append(self._line(l, False, places))
-        return np.array(lines, np.int64), self._size
+            lines.append(self._line(l, False, panels[l], places, True))
+        spare = self._take(max(self._width * m for m in self.layout.sizes[:-1]))
+        return np.array(lines, np.int64), np.array([0, 0, 0, spare, 0], np.int64), self._size, panels_size
+
+    def net(self, w: np.ndarray, layers: np.ndarray, panels_size: int, dropout: np.ndarray = NOTHING) -> Net:
+        """The bundle for the kernels; without room for panels they read w itself."""
+        panels = aligned((panels_size,), self.dtype)
+        return Net(w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout)
+
+
+def desk(shards: int, size: int, tail: np.ndarray, K: int, dtype: Any) -> Desk:
+    """Room for shards to work in."""
+    work = aligned((shards, size), dtype)
+    work[:, tail[3] - 1] = 1.0  # Σ over rows is a product with ones
+    line = -(-K // _ALIGN) * _ALIGN
+    return Desk(work, tail, aligned((shards, line), dtype), np.zeros((shards, 8)))

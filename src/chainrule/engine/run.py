@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .plan import Plan, Wiring, aligned
+from .plan import Plan, Wiring, aligned, desk
+from .records import Move, Rows
 from .source import kernels, method_address
-from .threads import Team, check_threads, one_blas_thread
+from .threads import Team, check_threads
 
 # A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
 SLICE_SECONDS = 0.2
@@ -43,16 +44,17 @@ class Run:
             )
         self.t = 0
         self.state = aligned((max(1, len(plan.method.state)), plan.layout.K), dtype)
-        S = plan.shards
-        self._wiring = Wiring(plan.layout, plan.loss, -(-min(plan.batch_size, len(self.X)) // S), dtype)
-        self._layers, self._tail, size = self._wiring.for_training(plan.dropout, plan.frozen)
-        self._work, self._grads = aligned((S, size), dtype), aligned((S, plan.layout.K), dtype)
-        self._sums = np.zeros((S, 8))  # a line of its own for each shard
         self._average = w.copy() if plan.average is not None else np.zeros(0, dtype)
-        self._pieces, self._hyper = plan.pieces(), plan.hyper_table()
-        self._rules, self._dropout = plan.rules(), plan.dropout_rates()
-        self._penalties, self._squares = np.zeros((2, len(self._pieces)))
-        self._method = method_address(plan.method, str(dtype))
+        S = plan.shards
+        wiring = Wiring(plan.layout, plan.loss, -(-min(plan.batch_size, len(self.X)) // S), dtype)
+        layers, tail, size, panels_size = wiring.for_training(plan.dropout, plan.frozen)
+        self._net = wiring.net(w, layers, panels_size, plan.dropout_rates())
+        self._desk = desk(S, size, tail, plan.layout.K, dtype)
+        pieces = plan.pieces()
+        self._how = Move(
+            method_address(plan.method, str(dtype)), plan.hyper_table(), plan.rules(), self.state, self._average,
+            pieces, *np.zeros((2, len(pieces))),
+        )  # fmt: skip
         self._counter, self._round = np.zeros(8, np.int64), 0
         self._rate = 0.0  # steps per second
         self._team = Team(min(check_threads(n_threads), S))
@@ -98,20 +100,16 @@ class Run:
     def _steps(self, orders: np.ndarray, first: int, last: int, sizes: np.ndarray, tally: np.ndarray) -> None:
         kernel = kernels().train_steps
         rounds = [self._round] * self._team.n
+        rows = Rows(self.X, self.Y, self.weights, orders.ravel())
         mixes = self._mixes(last - first)
 
         def work(thread: int) -> None:
             rounds[thread] = kernel(
-                thread, self._team.n, self._counter, self._round,
-                self.w, self.state, self._average, self._layers, self._wiring.parameters,
-                self._wiring.loss, self._wiring.loss_parameters, self._method, self._hyper, self._rules,
-                self._dropout, self.plan.seed,
-                self.X, self.Y, self.weights, orders, self.plan.batch_size, first, last, self.t + 1, sizes, mixes,
-                self._work, self._tail, self._grads, self._sums, self._pieces, self._penalties, self._squares, tally,
+                thread, self._team.n, self._counter, self._round, self._net, rows, self._desk, self._how,
+                self.plan.seed, self.plan.batch_size, first, last, self.t + 1, sizes, mixes, tally,
             )  # fmt: skip
 
-        with one_blas_thread():
-            self._team.run(work)
+        self._team.run(work)
         self._round = rounds[0]
         self.t += last - first
 

@@ -215,12 +215,12 @@ def print_method(row: Method, dtype: str, D: int) -> str:
 # ---------------------------------------------------------------- modules
 
 
-def fingerprint(text: str) -> str:
+def fingerprint(text: str, depends_on: Sequence[str] = ("jit.py",)) -> str:
     """A hash of the text and of all that its machine code depends on."""
-    jit = (_HERE / "jit.py").read_text(encoding="utf-8")
+    modules = [(_HERE / name).read_text(encoding="utf-8") for name in depends_on]
     versions = [numba.__version__, llvmlite.__version__, np.__version__, scipy.__version__, sys.version]
     target = [llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()]
-    return hashlib.sha256("\0".join([text, jit, *versions, *target]).encode()).hexdigest()[:20]
+    return hashlib.sha256("\0".join([text, *modules, *versions, *target]).encode()).hexdigest()[:20]
 
 
 def cache_directory() -> Path:
@@ -263,9 +263,9 @@ _lock = threading.RLock()
 _modules: dict[str, ModuleType] = {}
 
 
-def _load(stem: str, text: str) -> ModuleType:
+def _load(stem: str, text: str, depends_on: Sequence[str] = ("jit.py",)) -> ModuleType:
     """The module of this text, written to the cache directory if it is not there."""
-    name = f"chainrule_{stem}_{fingerprint(text)}"
+    name = f"chainrule_{stem}_{fingerprint(text, depends_on)}"
     with _lock:
         if name not in _modules:
             path = _directory() / f"{name}.py"
@@ -317,7 +317,8 @@ def method_address(row: Method, dtype: str) -> int:
 @cache
 def kernels() -> ModuleType:
     """The kernels as a module that is compiled when first called, and kept for this processor."""
-    module = _load("kernels", (_HERE / "kernels.py").read_text(encoding="utf-8"))
+    text = (_HERE / "kernels.py").read_text(encoding="utf-8")
+    module = _load("kernels", text, ("jit.py", "tiles.py", "records.py"))
     if not any(_directory().glob(f"__pycache__/{module.__name__}*.nbi")):
         say(f"compiling the engine for this processor; it happens once, the result is kept in {_directory()}")
     return module

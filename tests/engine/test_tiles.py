@@ -1,0 +1,106 @@
+"""The matrix product made of tiles: every shape and stride, whatever the processor's vectors are."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainrule.engine.jit import address
+from chainrule.engine.source import kernels
+from chainrule.engine.tiles import PANEL_BYTES, ROWS
+
+
+@pytest.fixture(scope="module")
+def multiply():
+    pack, product, product_of_few = kernels().pack, kernels().product, kernels().product_of_few
+
+    def run(A, turned, b, panels, out, M, K, D, few):
+        if few:
+            product_of_few(A, address(A, 0), address(b, 0), address(panels, 0), address(out, 1), M, K, D)
+            return
+        pack(A, address(b, 0), K, D, address(panels, 0))
+        row, step = (1, M) if turned else (K, 1)
+        product(A, address(A, 0), row, step, address(panels, 0), address(out, 1), M, K, D)
+
+    from numba import njit
+
+    return njit(run)
+
+
+sizes = st.integers(1, 3 * ROWS + 2)
+
+
+@settings(deadline=None, max_examples=80)
+@given(sizes, st.integers(1, 40), st.integers(1, 70), st.sampled_from([np.float32, np.float64]), st.sampled_from("nct"))
+def test_a_product_of_tiles_is_the_product(multiply, M, K, D, dtype, way):
+    rng = np.random.default_rng(M * 10_000 + K * 100 + D)
+    A, b = rng.integers(-8, 8, (M, K)).astype(dtype), rng.integers(-8, 8, (K, D)).astype(dtype)  # exact in any order
+    width = PANEL_BYTES // A.itemsize
+    panels = np.full(-(-D // width) * width * K, np.nan, dtype)
+    out = np.full(M * D + 2, np.nan, dtype)  # a number before and after, which must not be touched
+    stored = np.ascontiguousarray(A.T) if way == "t" else A
+    multiply(stored.ravel(), way == "t", b.ravel(), panels, out, M, K, D, way == "c")
+    np.testing.assert_array_equal(out[1:-1].reshape(M, D), A @ b)
+    assert np.isnan(out[[0, -1]]).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(sizes, st.integers(1, 300), st.integers(1, 40))
+def test_an_entry_has_the_same_bits_in_every_tile(multiply, M, K, D):
+    """Each entry is summed over k in order, so a row is predicted alike alone and among others, in any way."""
+    rng = np.random.default_rng(M + 100 * K + D)
+    A, b = rng.normal(size=(M, K)).astype(np.float32), rng.normal(size=(K, D)).astype(np.float32)
+    panels = np.zeros((D + 32) * K, np.float32)
+    found = []
+    for few in (False, True):
+        out = np.zeros(M * D + 2, np.float32)
+        multiply(A.ravel(), False, b.ravel(), panels, out, M, K, D, few)
+        found.append(out[1:-1].reshape(M, D))
+    alone = np.zeros(D + 2, np.float32)
+    multiply(A[-1].copy(), False, b.ravel(), panels, alone, 1, K, D, False)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0][-1], alone[1:-1])
+
+
+OTHER_PROCESSOR = """
+import sys
+import chainrule.engine.tiles as tiles
+vector, registers, rows = map(int, sys.argv[1:])
+tiles.VECTOR, tiles.REGISTERS, tiles.ROWS, tiles.PANEL_BYTES = vector, registers, rows, 2 * vector
+import numpy as np
+from chainrule.engine import Network, Plan, Run
+from chainrule.descent import get_method
+from chainrule.network import Layout, eager_error, get_loss
+from chainrule.calculus import grad
+rng = np.random.default_rng(0)
+net = Network([9, 37, 21, 3], "tanh", seed=0)
+X, Y = rng.normal(size=(300, 9)), rng.normal(size=(300, 3))
+exact = grad(lambda w: eager_error(net.layout, get_loss("squared"), w, X, Y))(net.w)
+np.testing.assert_allclose(net.gradient(X, Y), exact, rtol=1e-10, atol=1e-11)
+np.testing.assert_allclose(net(X[:5]), net(X)[:5], rtol=1e-12)
+w = net.w.copy()
+with Run(Plan(net.layout, get_loss("squared"), get_method("adam"), batch_size=64, dtype="float64"), w, X, Y) as run:
+    run.epochs(np.stack([rng.permutation(300) for _ in range(3)]), 0.01)
+print(w.tobytes().hex())
+"""
+
+
+@pytest.mark.slow
+def test_processors_with_other_vectors_reach_the_same_numbers(tmp_path):
+    found = []
+    for number, unit in enumerate([(16, 16, 6), (32, 16, 6), (64, 32, 12)]):
+        env = {"CHAINRULE_CACHE_DIR": str(tmp_path / str(number)), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", OTHER_PROCESSOR, *map(str, unit)],
+            capture_output=True,
+            text=True,
+            env=env,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(np.frombuffer(bytes.fromhex(done.stdout.strip())))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-9)
