@@ -67,9 +67,10 @@ def test_an_entry_has_the_same_bits_in_every_tile(multiply, M, K, D):
 
 OTHER_PROCESSOR = """
 import sys
-import chainrule.engine.tiles as tiles
+from chainrule.engine import plan, tiles
 vector, registers, rows = map(int, sys.argv[1:])
 tiles.VECTOR, tiles.REGISTERS, tiles.ROWS, tiles.PANEL_BYTES = vector, registers, rows, 2 * vector
+plan.PANEL_BYTES = tiles.PANEL_BYTES
 import numpy as np
 from chainrule.engine import Network, Plan, Run
 from chainrule.descent import get_method

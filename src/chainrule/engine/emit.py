@@ -16,7 +16,8 @@ import numpy as np
 
 from chainrule.calculus.graph import Graph
 
-# How each primitive is written for scalars in compiled Python. `maximum(z, 0)` keeps a NaN z: it must be seen.
+# How each primitive is written for scalars in compiled Python. `maximum(z, 0)` keeps a NaN z: it must be seen. What is
+# computed once for a whole block is written with NumPy's functions, see `_WIDE`.
 VOCABULARY: dict[str, str] = {
     "add": "({0} + {1})",
     "subtract": "({0} - {1})",
@@ -29,9 +30,9 @@ VOCABULARY: dict[str, str] = {
     "sqrt": "np.sqrt({0})",
     "cbrt": "np.cbrt({0})",
     "power": "({0} ** {1})",
-    "exp": "np.exp({0})",
+    "exp": "exp({0})",
     "exp2": "np.exp2({0})",
-    "expm1": "np.expm1({0})",
+    "expm1": "expm1({0})",
     "log": "np.log({0})",
     "log2": "np.log2({0})",
     "log10": "np.log10({0})",
@@ -41,7 +42,7 @@ VOCABULARY: dict[str, str] = {
     "tan": "np.tan({0})",
     "sinh": "np.sinh({0})",
     "cosh": "np.cosh({0})",
-    "tanh": "np.tanh({0})",
+    "tanh": "tanh({0})",
     "arcsin": "np.arcsin({0})",
     "arccos": "np.arccos({0})",
     "arctan": "np.arctan({0})",
@@ -73,6 +74,7 @@ VOCABULARY: dict[str, str] = {
     "logical_not": "(not {0})",
     "isnan": "({0} != {0})",
 }
+_WIDE = {name: f"np.{name}({{0}})" for name in ("exp", "expm1", "tanh")}
 # A constant operand cannot be NaN, which leaves one comparison: one machine instruction.
 _WITH_CONSTANT = {"maximum": "({1} if {1} > {0} else {0})", "minimum": "({1} if {1} < {0} else {0})"}
 # The same number in another shape: a row's one number spread over its elements, or a length-1 axis taken off.
@@ -219,7 +221,7 @@ class Writer:
         if name == "clip":
             low, high = words[1], words[2]
             return f"({low} if {words[0]} < {low} else ({high} if {words[0]} > {high} else {words[0]}))"
-        template = VOCABULARY.get(name)
+        template = _WIDE.get(name) if wide and name in _WIDE else VOCABULARY.get(name)
         if name in _WITH_CONSTANT and operands[1].number is not None:
             template = _WITH_CONSTANT[name]
         elif name in _WITH_CONSTANT and operands[0].number is not None:

@@ -36,6 +36,8 @@ from chainrule.network import Activation, Loss
 from .emit import Block, Writer, loop
 
 _HERE = Path(__file__).parent
+# The modules of ours that are compiled into a row.
+_ROW_DEPENDS_ON = ("jit.py", "elementary.py")
 
 
 def _function(
@@ -55,12 +57,20 @@ def _function(
             "import numpy as np",
             "from numba import carray",
             "from chainrule.engine.jit import row_function",
+            *_elementary(lines, dtype),
             f'@row_function("{pattern}", "{dtype}")',
             f"def function({', '.join(names)}):",
             *("    " + line for line in body),
             "",
         ]
     )
+
+
+def _elementary(lines: Sequence[str], dtype: str) -> list[str]:
+    """The imports of functions that we have written out for this float width."""
+    text = "\n".join(lines)
+    used = [name for name in ("exp", "expm1", "tanh") if re.search(rf"(?<![.\w]){name}\(", text)]
+    return [f"from chainrule.engine.elementary import {name}_{dtype} as {name}" for name in used]
 
 
 def _parameter_lines(parameters: Sequence[str], source: str) -> list[str]:
@@ -215,7 +225,7 @@ def print_method(row: Method, dtype: str, D: int) -> str:
 # ---------------------------------------------------------------- modules
 
 
-def fingerprint(text: str, depends_on: Sequence[str] = ("jit.py",)) -> str:
+def fingerprint(text: str, depends_on: Sequence[str] = _ROW_DEPENDS_ON) -> str:
     """A hash of the text and of all that its machine code depends on."""
     modules = [(_HERE / name).read_text(encoding="utf-8") for name in depends_on]
     versions = [numba.__version__, llvmlite.__version__, np.__version__, scipy.__version__, sys.version]
@@ -263,7 +273,7 @@ _lock = threading.RLock()
 _modules: dict[str, ModuleType] = {}
 
 
-def _load(stem: str, text: str, depends_on: Sequence[str] = ("jit.py",)) -> ModuleType:
+def _load(stem: str, text: str, depends_on: Sequence[str] = _ROW_DEPENDS_ON) -> ModuleType:
     """The module of this text, written to the cache directory if it is not there."""
     name = f"chainrule_{stem}_{fingerprint(text, depends_on)}"
     with _lock:

@@ -6,12 +6,20 @@ import os
 import queue
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
+
+
+# A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
+SLICE_SECONDS = 0.2
+# Numbers of threads are compared by slices of this length, so many of each at first, then one in so many slices.
+_SAMPLE_SECONDS = 0.005
+_SAMPLES = 3
+_SLICES_BETWEEN_SAMPLES = 25
 
 
 def available_threads() -> int:
@@ -67,6 +75,46 @@ def one_blas_thread() -> Iterator[None]:
             _blas_users -= 1
             if _blas_users == 0:
                 _blas_limit.restore_original_limits()
+
+
+class Pace:
+    """How long the next slice of the work is, and on how many threads: what is faster is found out as the work goes on.
+
+    The bits of a training do not depend on the number of threads, so it may change at any slice. A small network is
+    faster on one thread, and so is any network on a machine whose processors others use: there every meeting of the
+    threads waits for the one that was put aside.
+
+    choices : numbers of threads to choose from
+    first : units of work (steps) of the first slices
+    """
+
+    def __init__(self, choices: Sequence[int], first: int):
+        self._choices, self._first = tuple(choices), max(1, first)
+        self._rates: dict[int, float] = {}
+        self._samples = dict.fromkeys(self._choices, 0)
+        self._slices = 0
+
+    def next(self) -> tuple[int, int]:
+        """(threads, units of work) of the next slice."""
+        waiting = [n for n in self._choices if self._samples[n] < _SAMPLES]
+        if len(self._choices) > 1 and waiting:
+            n = min(waiting, key=lambda n: (self._samples[n], -n))
+            return n, self._units(n, _SAMPLE_SECONDS)
+        best = max(self._choices, key=lambda n: self._rates.get(n, 0.0))
+        self._slices += 1
+        if len(self._choices) > 1 and self._slices % _SLICES_BETWEEN_SAMPLES == 0:
+            others = [n for n in self._choices if n != best]
+            other = others[self._slices // _SLICES_BETWEEN_SAMPLES % len(others)]
+            return other, self._units(other, _SAMPLE_SECONDS)
+        return best, self._units(best, SLICE_SECONDS)
+
+    def _units(self, n: int, seconds: float) -> int:
+        return max(1, int(self._rates[n] * seconds)) if n in self._rates else self._first
+
+    def note(self, n: int, units: int, seconds: float) -> None:
+        """What a slice took."""
+        self._rates[n] = units / max(seconds, 1e-9)
+        self._samples[n] += 1
 
 
 class Team:

@@ -1,0 +1,64 @@
+"""How many threads run, and for how long at a time."""
+
+import pytest
+
+from chainrule.engine import threads
+from chainrule.engine.threads import Pace, Team, available_threads, check_threads
+
+
+def follow(pace, rate, slices):
+    """Slices of a machine that makes `rate[n]` steps a second on n threads: the threads of each."""
+    used = []
+    for _ in range(slices):
+        n, units = pace.next()
+        used.append((n, units))
+        pace.note(n, units, units / rate[n])
+    return used
+
+
+@pytest.mark.parametrize(("rate", "best"), [({1: 1000.0, 2: 1800.0}, 2), ({1: 1000.0, 2: 50.0}, 1)])
+def test_the_faster_number_of_threads_does_the_work(rate, best):
+    used = follow(Pace((1, 2), 10), rate, 200)
+    steps = {n: sum(units for m, units in used if m == n) for n in (1, 2)}
+    assert steps[best] > 20 * steps[3 - best] > 0
+    assert max(units for _, units in used) == int(rate[best] * threads.SLICE_SECONDS)
+
+
+def test_a_machine_that_changes_is_noticed():
+    pace = Pace((1, 2), 10)
+    follow(pace, {1: 1000.0, 2: 1800.0}, 50)
+    used = follow(pace, {1: 1000.0, 2: 100.0}, 100)
+    assert [n for n, _ in used[-20:]].count(1) >= 18
+
+
+def test_one_choice_is_never_sampled():
+    used = follow(Pace((1,), 7), {1: 100.0}, 5)
+    assert used == [(1, 7), (1, 20), (1, 20), (1, 20), (1, 20)]
+
+
+def test_an_error_of_any_thread_is_raised_and_the_team_goes_on():
+    def fail(thread):
+        if thread == 1:
+            raise KeyError("from a worker")
+
+    with Team(2) as team:
+        with pytest.raises(KeyError, match="from a worker"):
+            team.run(fail)
+        seen = []
+        team.run(seen.append)
+        assert sorted(seen) == [0, 1]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "2", True])
+def test_a_number_of_threads_that_is_none_is_named(wrong):
+    with pytest.raises(ValueError, match="n_threads must be a whole number"):
+        check_threads(wrong)
+
+
+def test_omp_num_threads_is_a_bound(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert available_threads() == 1
+    with pytest.warns(RuntimeWarning, match="more than the 1 available"):
+        assert check_threads(3) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "nonsense")
+    assert available_threads() >= 1
