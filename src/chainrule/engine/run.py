@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from .threads import Team, check_threads, one_blas_thread
 # A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
 SLICE_SECONDS = 0.2
 _FIRST_SLICE_FLOP = 2e7
+# The arrays of a run that its steps move.
+_MOVED = ("w", "state")
 
 
 class Run:
@@ -53,6 +55,7 @@ class Run:
         self._method = method_address(plan.method, str(dtype))
         self._counter, self._round = np.zeros(8, np.int64), 0
         self._rate = 0.0  # steps per second
+        self.at_slice: Callable[[], None] | None = None
         self._team = Team(min(check_threads(n_threads), S))
 
     @property
@@ -67,7 +70,8 @@ class Run:
         """Move through one epoch for each line of `orders` (E × N row numbers; E × 0 for the order as it is).
 
         `step_sizes` is one number or one a step. Returns E × 2: the mean over rows of the loss, and of the penalty,
-        each batch as it was before its step.
+        each batch as it was before its step. Between slices of the work, when no thread moves anything, it calls
+        `at_slice` if that is set; what it raises breaks the epoch off.
         """
         orders = np.ascontiguousarray(orders, np.int64)
         total = len(orders) * self.steps_per_epoch
@@ -75,6 +79,8 @@ class Run:
         tally = np.zeros((len(orders), 2))
         done = 0
         while done < total:
+            if self.at_slice is not None:
+                self.at_slice()
             count = min(total - done, self._slice())
             started = time.perf_counter()
             self._steps(orders, done, done + count, np.ascontiguousarray(sizes[done : done + count]), tally)
@@ -105,6 +111,19 @@ class Run:
             self._team.run(work)
         self._round = rounds[0]
         self.t += last - first
+
+    def snapshot(self) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+        """All that `epochs` moves, copied: (numbers, arrays) that `restore` puts back."""
+        return {"t": self.t}, {name: getattr(self, name).copy() for name in _MOVED}
+
+    def restore(self, numbers: dict[str, int], arrays: dict[str, np.ndarray]) -> None:
+        """Put back what `snapshot` gave; arrays of another shape or dtype are a ValueError."""
+        for name in _MOVED:
+            own, array = getattr(self, name), arrays[name]
+            if (own.shape, own.dtype) != (array.shape, array.dtype):
+                raise ValueError(f"{name} is {own.dtype}{own.shape} here, {array.dtype}{array.shape} there")
+            own[...] = array
+        self.t = int(numbers["t"])
 
     def close(self) -> None:
         self._team.close()
