@@ -66,19 +66,20 @@ class EvaluationJournal:
         self.resuming = resume and self.path.exists()
         self.replaying = self.resuming  # whether the file may still have the next answer
         now = Fingerprint.of(data or {}, parameters or {})
-        if self.resuming:
-            self._file: IO[bytes] = open(self.path, "r+b")  # noqa: SIM115 (closed by close())
-            header = self._read_header()
-            check_same(self.path, header, now)
-            if generator is not None:
-                start(Randomness(generator), from_json(header["start"]), self.path)
-        else:
+        if not self.resuming:
             begins = None if generator is None else start(Randomness(generator), None, self.path)
             header = to_json({"kind": "journal", "start": begins, "fingerprint": now.to_json()})
             text = json.dumps(header, allow_nan=False, sort_keys=True).encode()
             write_atomically(self.path, lambda file: file.write(_MAGIC + _framed(text)))
-            self._file = open(self.path, "r+b")  # noqa: SIM115 (closed by close())
-            self._file.seek(0, os.SEEK_END)
+        self._file: IO[bytes] = open(self.path, "r+b")  # noqa: SIM115 (closed by close())
+        try:
+            header = self._read_header()
+            check_same(self.path, header, now)
+            if self.resuming and generator is not None:
+                start(Randomness(generator), from_json(header["start"]), self.path)
+        except BaseException:
+            self.close()
+            raise
         self._end = self._file.tell()  # of the last good record so far
 
     def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -132,7 +133,6 @@ class EvaluationJournal:
         try:
             return json.loads(text or b"")
         except ValueError as error:
-            self.close()
             what = "is damaged" if magic == _MAGIC else "is not a journal of evaluations"
             raise CheckpointError(f"cannot resume: {self.path} {what}") from error
 

@@ -153,8 +153,8 @@ def run(
     interrupted, reason = False, f"all {training.n_epochs} epochs were done"
     if checkpoint is not None:
         checkpoint.follow(run=training.run, progress=training.progress)
-        waiting: dict[str, Any] = {f"rule {k}": rule for k, rule in enumerate(rules) if hasattr(rule, "snapshot")}
-        checkpoint.follow(**waiting)
+        waiting: list[Any] = [rule for rule in rules if hasattr(rule, "snapshot")]
+        checkpoint.follow(**{f"rule {k}": rule for k, rule in enumerate(waiting)})
         checkpoint.restore()
         if checkpoint.ended:
             return Outcome(training.history, checkpoint.ended, training.settle())

@@ -73,7 +73,7 @@ class MaxTime:
     """
 
     seconds: float
-    _start: float = field(default_factory=time.monotonic, init=False)
+    _start: float = field(default_factory=lambda: time.monotonic(), init=False)
 
     pauses: ClassVar[bool] = True  # a resumed training goes on
 

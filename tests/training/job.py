@@ -1,0 +1,80 @@
+"""One small training with everything that a checkpoint must carry; the tests run it here and in processes they kill."""
+
+import numpy as np
+
+from chainrule.descent import get_method
+from chainrule.engine import Plan, Run, error
+from chainrule.network import Layout, get_loss
+from chainrule.training import Checkpointer, Patience, Training, Watched, run
+
+LAYOUT, LOSS = Layout.of([4, 8, 1], "tanh", "identity"), get_loss("squared")
+
+
+class Order:
+    """As scikit-learn shuffles: each epoch shuffles the order of the epoch before."""
+
+    def __init__(self, rng, n):
+        self.rng, self.rows = rng, np.arange(n)
+
+    def __call__(self):
+        moved = np.arange(len(self.rows))
+        self.rng.shuffle(moved)
+        self.rows = self.rows[moved]
+        return self.rows
+
+    def snapshot(self):
+        return {}, {"rows": self.rows.copy()}
+
+    def restore(self, data, arrays):
+        self.rows = arrays["rows"]
+
+
+class Job:
+    """A training of a 4-8-1 network on 300 rows, 60 more held out; `train` runs it, with a checkpoint if it has a path."""
+
+    def __init__(self, epochs=12, legacy=True, step=0.02, watch=True, held_score=False, method="adam", seed=5):
+        data = np.random.default_rng(seed)
+        X = data.normal(size=(360, 4))
+        Y = np.sin(2 * X[:, :1]) + 0.3 * data.normal(size=(360, 1))
+        self.X, self.Y, self.held = X[:300].copy(), Y[:300].copy(), (X[300:], Y[300:])
+        self.rng = np.random.RandomState(seed) if legacy else np.random.default_rng(seed)
+        self.w = np.zeros(LAYOUT.K)
+        self.plan = Plan(LAYOUT, LOSS, get_method(method), {}, 32, 0.01, "float64")
+        self.epochs, self.step, self.watching, self.held_score = epochs, step, watch, held_score
+
+    def first_weights(self):
+        self.w[:] = LAYOUT.first_weights(np.random.default_rng(int(self.rng.random(1)[0] * 1e6)))
+
+    def watch(self, w):
+        loss = error(LAYOUT, LOSS, w, *self.held) / 60
+        return Watched(loss, 1 - loss if self.held_score else None, {"validation_rmse": float(np.sqrt(2 * loss))})
+
+    def training(self, engine_run):
+        self.order = Order(self.rng, 300)
+        return Training(
+            engine_run, self.epochs, self.order, lambda epoch: self.step * 0.95**epoch, self.watch if self.watching else None
+        )
+
+    def start(self, n_threads=1):
+        self.first_weights()
+        return Run(self.plan, self.w, self.X, self.Y, n_threads=n_threads)
+
+    def train(self, path=None, emit=None, rules=None, **options):
+        """(outcome, w, history without seconds)."""
+        checkpoint = None
+        if path is not None:
+            checkpoint = Checkpointer(
+                path, data={"X": self.X, "Y": self.Y}, parameters={"step": self.step}, generator=self.rng, **options
+            )
+        with self.start() as engine_run:
+            training = self.training(engine_run)
+            if checkpoint is not None:
+                checkpoint.follow(order=self.order)
+            outcome = run(training, emit, [Patience(50)] if rules is None else rules, checkpoint)
+        return outcome, self.w.tobytes(), seen(outcome.history)
+
+
+def seen(history):
+    columns = history.columns()
+    columns.pop("seconds", None)
+    return columns
