@@ -1,11 +1,13 @@
 """One small training with everything that a checkpoint must carry; the tests run it here and in processes they kill."""
 
 import numpy as np
+import scipy.optimize
 
 from chainrule.descent import get_method
-from chainrule.engine import Plan, Run, error
+from chainrule.engine import Plan, Run, error, error_and_gradient
+from chainrule.engine.threads import one_blas_thread
 from chainrule.network import Layout, get_loss
-from chainrule.training import Checkpointer, Patience, Training, Watched, run
+from chainrule.training import Checkpointer, EvaluationJournal, Patience, Training, Watched, run
 
 LAYOUT, LOSS = Layout.of([4, 8, 1], "tanh", "identity"), get_loss("squared")
 
@@ -30,13 +32,13 @@ class Order:
 
 
 class Job:
-    """A training of a 4-8-1 network on 300 rows, 60 more held out; `train` runs it, with a checkpoint if it has a path."""
+    """A training of a 4-8-1 network on N rows, 60 more held out; `train` runs it, with a checkpoint if it has a path."""
 
-    def __init__(self, epochs=12, legacy=True, step=0.02, watch=True, held_score=False, method="adam", seed=5):
+    def __init__(self, epochs=12, legacy=True, step=0.02, watch=True, held_score=False, method="adam", seed=5, N=300):
         data = np.random.default_rng(seed)
-        X = data.normal(size=(360, 4))
-        Y = np.sin(2 * X[:, :1]) + 0.3 * data.normal(size=(360, 1))
-        self.X, self.Y, self.held = X[:300].copy(), Y[:300].copy(), (X[300:], Y[300:])
+        X = data.normal(size=(N + 60, 4))
+        Y = np.sin(2 * X[:, :1]) + 0.3 * data.normal(size=(N + 60, 1))
+        self.X, self.Y, self.held = X[:N].copy(), Y[:N].copy(), (X[N:], Y[N:])
         self.rng = np.random.RandomState(seed) if legacy else np.random.default_rng(seed)
         self.w = np.zeros(LAYOUT.K)
         self.plan = Plan(LAYOUT, LOSS, get_method(method), {}, 32, 0.01, "float64")
@@ -50,9 +52,13 @@ class Job:
         return Watched(loss, 1 - loss if self.held_score else None, {"validation_rmse": float(np.sqrt(2 * loss))})
 
     def training(self, engine_run):
-        self.order = Order(self.rng, 300)
+        self.order = Order(self.rng, len(self.X))
         return Training(
-            engine_run, self.epochs, self.order, lambda epoch: self.step * 0.95**epoch, self.watch if self.watching else None
+            engine_run,
+            self.epochs,
+            self.order,
+            lambda epoch: self.step * 0.95**epoch,
+            self.watch if self.watching else None,
         )
 
     def start(self, n_threads=1):
@@ -72,6 +78,23 @@ class Job:
                 checkpoint.follow(order=self.order)
             outcome = run(training, emit, [Patience(50)] if rules is None else rules, checkpoint)
         return outcome, self.w.tobytes(), seen(outcome.history)
+
+    def lbfgs(self, path=None, **options):
+        """(steps, w) of SciPy's L-BFGS on the same error, with a journal if it has a path."""
+        self.first_weights()
+
+        def mean_error(w):
+            total, gradient = error_and_gradient(LAYOUT, LOSS, w, self.X, self.Y)
+            return total / len(self.X), gradient / len(self.X)
+
+        asked = mean_error if path is None else EvaluationJournal(mean_error, path, data={"X": self.X}, **options)
+        with one_blas_thread():
+            found = scipy.optimize.minimize(
+                asked, self.w, jac=True, method="L-BFGS-B", options={"maxiter": self.epochs}
+            )
+        if path is not None:
+            asked.close()
+        return found.nit, found.x.tobytes()
 
 
 def seen(history):

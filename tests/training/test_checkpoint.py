@@ -72,7 +72,9 @@ def test_ctrl_c_writes_a_checkpoint(job, tmp_path, every):
 def test_every(job, tmp_path):
     written = []
     job.Job().train(
-        tmp_path / "c", lambda event: written.append(load_arrays(tmp_path / "c")[1]["epoch"] if event.epoch > 5 else 0), every=5
+        tmp_path / "c",
+        lambda event: written.append(load_arrays(tmp_path / "c")[1]["epoch"] if event.epoch > 5 else 0),
+        every=5,
     )
     assert written == [0] * 5 + [5] * 5 + [10] * 2
     assert load_arrays(tmp_path / "c")[1]["epoch"] == 12
@@ -113,7 +115,7 @@ def test_random_numbers_without_a_seed_start_where_they_started(job, tmp_path):
     assert second.rng.random(3).tolist() == whole.rng.random(3).tolist()
 
 
-@pytest.mark.parametrize("change, words", [
+@pytest.mark.parametrize(("change", "words"), [
     (lambda j: j.X.__setitem__((7, 2), 0.0), r"other data \(X\)\."),
     (lambda j: setattr(j, "Y", j.Y.astype(np.float32)), r"other data \(Y\)\."),
     (lambda j: (setattr(j, "X", -j.X), setattr(j, "Y", -j.Y)), r"other data \(X, Y\)\."),
@@ -137,7 +139,9 @@ def test_another_kind_of_training_is_refused(job, tmp_path):
         job.Job().train(tmp_path / "c", stop_in(3, Stop))
     with pytest.raises(CheckpointError, match=r"has other parts \(rule 1\)"):
         job.Job().train(tmp_path / "c", rules=[Patience(50), Patience(60)], resume=True)
-    with pytest.raises(CheckpointError, match=r"run does not fit: state is float64\(1, 49\) here, float64\(2, 49\) there"):
+    with pytest.raises(
+        CheckpointError, match=r"run does not fit: state is float64\(1, 49\) here, float64\(2, 49\) there"
+    ):
         job.Job(method="nesterov").train(tmp_path / "c", resume=True)
 
 
@@ -160,7 +164,7 @@ def test_damaged_files_are_refused(job, tmp_path):
     job.Job().train(path, resume=True)
 
 
-@pytest.mark.parametrize("metadata, words", [
+@pytest.mark.parametrize(("metadata", "words"), [
     ({"model": "TableRegressor"}, "but no checkpoint"),
     ({"kind": "checkpoint"}, "does not say which training"),
     ({"kind": "checkpoint", "fingerprint": {"data": 3}}, "does not say which training"),
@@ -174,7 +178,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path, metadata, words):
 def test_bad_places_and_settings_are_said_before_training(tmp_path):
     with pytest.raises(CheckpointError, match="is a folder; give the name of a file"):
         Checkpointer(tmp_path)
-    with pytest.raises(CheckpointError, match="the folder of the checkpoint .* does not exist"):
+    with pytest.raises(CheckpointError, match=r"the folder of the checkpoint .* does not exist"):
         Checkpointer(tmp_path / "no" / "c")
     for every in (0, -1, 2.5, True, "3"):
         with pytest.raises(ValueError, match="every must be a whole number of epochs ≥ 1, got"):

@@ -25,7 +25,9 @@ def minimise(path, stop=None, **options):
                 raise KeyboardInterrupt
             return journal(x)
 
-        found = scipy.optimize.minimize(asked, np.linspace(-1, 1, 6), jac=True, method="L-BFGS-B", options={"gtol": 1e-9})
+        found = scipy.optimize.minimize(
+            asked, np.linspace(-1, 1, 6), jac=True, method="L-BFGS-B", options={"gtol": 1e-9}
+        )
     return found.x.tobytes(), found.nfev, len(calls), journal
 
 
@@ -52,7 +54,14 @@ def test_cut_anywhere_the_torn_tail_is_dropped(tmp_path, whole):
     data = (tmp_path / "whole").read_bytes()
     record = 12 + 24 + 8 * 6
     first = len(data) - whole[1] * record
-    cuts = [first, first + 1, first + record - 1, first + record, len(data) - 1, *np.random.default_rng(0).integers(first, len(data), 12)]
+    cuts = [
+        first,
+        first + 1,
+        first + record - 1,
+        first + record,
+        len(data) - 1,
+        *np.random.default_rng(0).integers(first, len(data), 12),
+    ]
     for cut in cuts:
         (tmp_path / "j").write_bytes(data[:cut])
         x, nfev, calls, journal = minimise(tmp_path / "j", resume=True)
@@ -84,11 +93,11 @@ def test_a_damaged_head_is_refused(tmp_path, whole):
         damaged = bytearray(data)
         damaged[place] ^= 16
         (tmp_path / "j").write_bytes(damaged)
-        with pytest.raises(CheckpointError, match="is damaged|is not a journal"):
+        with pytest.raises(CheckpointError, match=r"is damaged|is not a journal"):
             minimise(tmp_path / "j", resume=True)
     for cut in (0, 5, first - 1):
         (tmp_path / "j").write_bytes(data[:cut])
-        with pytest.raises(CheckpointError, match="is damaged|is not a journal"):
+        with pytest.raises(CheckpointError, match=r"is damaged|is not a journal"):
             minimise(tmp_path / "j", resume=True)
 
 
@@ -97,7 +106,9 @@ def test_another_point_data_or_parameter_is_refused(tmp_path):
     minimise(tmp_path / "j", data={"X": X}, parameters={"alpha": 1})
     with pytest.raises(CheckpointError, match=r"other data \(X\) and other parameters \(alpha was 1 and is 2\)"):
         minimise(tmp_path / "j", data={"X": X + 1}, parameters={"alpha": 2}, resume=True)
-    with EvaluationJournal(rosenbrock([]), tmp_path / "j", data={"X": X}, parameters={"alpha": 1}, resume=True) as journal:
+    with EvaluationJournal(
+        rosenbrock([]), tmp_path / "j", data={"X": X}, parameters={"alpha": 1}, resume=True
+    ) as journal:
         journal(np.linspace(-1, 1, 6))
         with pytest.raises(CheckpointError, match="its evaluation 2 was at another point"):
             journal(np.zeros(6))

@@ -1,6 +1,7 @@
 """The loop: one event an epoch, the best weights put back, whole weights however it ends."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -31,7 +32,9 @@ def test_one_event_an_epoch_and_the_best_weights_come_back(job, held_score):
     assert 1 < best < 12  # else this test could not tell best from last
     assert outcome.best_epoch == best
     assert w == each[best]
-    assert [e.is_best for e in got] == [x < min(history["validation_loss"][:k], default=np.inf) for k, x in enumerate(history["validation_loss"])]
+    assert [e.is_best for e in got] == [
+        x < min(history["validation_loss"][:k], default=np.inf) for k, x in enumerate(history["validation_loss"])
+    ]
     assert history["rows"] == [300 * k for k in range(1, 13)]
     assert history["step_size"] == [0.2 * 0.95**k for k in range(12)]
     assert (np.diff(outcome.history["seconds"]) > 0).all()
@@ -61,7 +64,7 @@ def test_a_training_is_paused_and_goes_on_between_events(job):
         assert len(training.history) == 12
 
 
-@pytest.mark.parametrize("answer, reason", [
+@pytest.mark.parametrize(("answer", "reason"), [
     (True, "the callback .*consumer asked for it"), (np.True_, "asked for it"), ("enough", "^enough$"),
     (None, None), (False, None), ("", None), (1, None), ([3], None), (np.False_, None),
 ])  # fmt: skip
@@ -78,7 +81,7 @@ def test_a_consumer_ends_training_by_true_or_a_text(job, answer, reason, place):
         assert len(outcome.history) == 12
     else:
         assert len(outcome.history) == 3 == len(others)  # who comes after the one that says stop sees the event too
-        assert pytest.importorskip("re").search(reason, outcome.stopped_because)
+        assert re.search(reason, outcome.stopped_because)
         assert w == weights_after_each_epoch(job)[3]
 
 
@@ -88,7 +91,7 @@ def test_the_first_reason_counts():
     assert not ask([], None)
 
 
-@pytest.mark.parametrize("watch, kept", [(True, "best"), (False, "last")])
+@pytest.mark.parametrize(("watch", "kept"), [(True, "best"), (False, "last")])
 def test_an_error_of_a_callback_loses_nothing(job, watch, kept):
     class Mine(Exception):
         pass
@@ -284,7 +287,9 @@ def test_what_a_library_drives_keeps_its_record_with_progress_alone():
     seen = []
 
     def each(intermediate_result):
-        seen.append(progress.finish(intermediate_result.x, loss=intermediate_result.fun, penalty=0, rows=7, step_size=1))
+        seen.append(
+            progress.finish(intermediate_result.x, loss=intermediate_result.fun, penalty=0, rows=7, step_size=1)
+        )
         progress.begin()
 
     x = scipy.optimize.minimize(scipy.optimize.rosen, np.array([-1.0, 1.0]), method="L-BFGS-B", callback=each).x

@@ -34,7 +34,7 @@ def event(k, loss, kind):
 
 
 @pytest.mark.parametrize("kind", ["loss", "validation_loss", "score"])
-@pytest.mark.parametrize("rule, losses, stop, words", PATIENCE)
+@pytest.mark.parametrize(("rule", "losses", "stop", "words"), PATIENCE)
 def test_patience(rule, losses, stop, words, kind):
     rule.restore(*Patience().snapshot())  # rules of the table are used three times
     found = None
@@ -73,7 +73,7 @@ def test_max_time(monkeypatch):
     assert rule(event(2, 1, "loss")) == "the time limit of 5 s was reached"
 
 
-@pytest.mark.parametrize("make, words", [
+@pytest.mark.parametrize(("make", "words"), [
     (lambda: Patience(-1), "epochs of Patience must be a number ≥ 0, got -1"),
     (lambda: Patience(min_delta=NAN), "min_delta of Patience"),
     (lambda: Patience(factor=-0.5), "factor of Patience"),

@@ -11,19 +11,28 @@ from .history import Event
 class TensorBoard:
     """Write every number of every epoch as a scalar that TensorBoard shows, under the folder `log_dir`.
 
-    Needs the extra chainrule[tensorboard] (tensorboardX); `writer` may be any object with its `add_scalar`, PyTorch's
-    SummaryWriter for one.
+    Needs the extra chainrule[tensorboard] (tensorboardX); `writer` may be any object with its `add_scalar` and `close`,
+    PyTorch's SummaryWriter for one. Use it in a `with`: what is left in its queue is written at the end of that.
     """
 
     def __init__(self, log_dir: Any = "runs", *, writer: Any = None):
         self.writer = writer
         if writer is None:
-            self.writer = _needed("tensorboardX", "tensorboard").SummaryWriter(str(log_dir))
+            self.writer = _needed("tensorboardX", "tensorboard").SummaryWriter(str(log_dir), flush_secs=5)
 
     def __call__(self, event: Event) -> None:
         for name, value in event.numbers().items():
             self.writer.add_scalar(name, value, global_step=event.epoch)
-        self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is left and close the file; without it this happens when Python ends."""
+        self.writer.close()
+
+    def __enter__(self) -> TensorBoard:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
 
 class MLflow:
