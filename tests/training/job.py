@@ -9,7 +9,7 @@ from chainrule.engine.threads import one_blas_thread
 from chainrule.network import Layout, get_loss
 from chainrule.training import Checkpointer, EvaluationJournal, Patience, Training, Watched, run
 
-LAYOUT, LOSS = Layout.of([4, 8, 1], "tanh", "identity"), get_loss("squared")
+LOSS = get_loss("squared")
 
 
 class Order:
@@ -32,23 +32,36 @@ class Order:
 
 
 class Job:
-    """A training of a 4-8-1 network on N rows, 60 more held out; `train` runs it, with a checkpoint if it has a path."""
+    """A training on N rows, 60 more held out; `train` runs it, with a checkpoint if it has a path."""
 
-    def __init__(self, epochs=12, legacy=True, step=0.02, watch=True, held_score=False, method="adam", seed=5, N=300):
+    def __init__(
+        self,
+        epochs=12,
+        legacy=True,
+        step=0.02,
+        watch=True,
+        held_score=False,
+        method="adam",
+        seed=5,
+        N=300,
+        hidden=8,
+        batch=32,
+    ):
+        self.layout = Layout.of([4, hidden, 1], "tanh", "identity")
         data = np.random.default_rng(seed)
         X = data.normal(size=(N + 60, 4))
         Y = np.sin(2 * X[:, :1]) + 0.3 * data.normal(size=(N + 60, 1))
         self.X, self.Y, self.held = X[:N].copy(), Y[:N].copy(), (X[N:], Y[N:])
         self.rng = np.random.RandomState(seed) if legacy else np.random.default_rng(seed)
-        self.w = np.zeros(LAYOUT.K)
-        self.plan = Plan(LAYOUT, LOSS, get_method(method), {}, 32, 0.01, "float64")
+        self.w = np.zeros(self.layout.K)
+        self.plan = Plan(self.layout, LOSS, get_method(method), {}, batch, 0.01, "float64")
         self.epochs, self.step, self.watching, self.held_score = epochs, step, watch, held_score
 
     def first_weights(self):
-        self.w[:] = LAYOUT.first_weights(np.random.default_rng(int(self.rng.random(1)[0] * 1e6)))
+        self.w[:] = self.layout.first_weights(np.random.default_rng(int(self.rng.random(1)[0] * 1e6)))
 
     def watch(self, w):
-        loss = error(LAYOUT, LOSS, w, *self.held) / 60
+        loss = error(self.layout, LOSS, w, *self.held) / 60
         return Watched(loss, 1 - loss if self.held_score else None, {"validation_rmse": float(np.sqrt(2 * loss))})
 
     def training(self, engine_run):
@@ -84,7 +97,7 @@ class Job:
         self.first_weights()
 
         def mean_error(w):
-            total, gradient = error_and_gradient(LAYOUT, LOSS, w, self.X, self.Y)
+            total, gradient = error_and_gradient(self.layout, LOSS, w, self.X, self.Y)
             return total / len(self.X), gradient / len(self.X)
 
         asked = mean_error if path is None else EvaluationJournal(mean_error, path, data={"X": self.X}, **options)

@@ -3,7 +3,6 @@
 import os
 import pickle
 import re
-import signal
 import sys
 
 import numpy as np
@@ -60,13 +59,13 @@ def data(N=40):
 class Recorder:
     """Every hook of the protocol, noted; `answer` is what the end of a task returns."""
 
-    def __init__(self, answer=None, fail=None):
-        self.calls, self.answer, self.fail = [], answer, fail
+    def __init__(self, answer=None, fail=None, error=RuntimeError):
+        self.calls, self.answer, self.fail, self.error = [], answer, fail, error
 
     def note(self, hook, context, **kwargs):
         self.calls.append((hook, context.task_name, context.task_id, kwargs))
         if self.fail == (hook, context.task_id):
-            raise RuntimeError("mine")
+            raise self.error("mine")
 
     def setup(self, estimator, context):
         self.note("setup", context)
@@ -149,18 +148,17 @@ def test_an_error_of_a_callback_comes_out_after_the_teardown(fail):
 
 
 def test_ctrl_c_ends_the_open_task():
-    recorder = Recorder()
-    model = Small()
-
-    def interrupted(event):
-        if event.epoch == 3:
-            signal.raise_signal(signal.SIGINT)
-
-    model.set_callbacks(recorder, interrupted).fit(*data())
+    recorder = Recorder(fail=("begin", 3), error=KeyboardInterrupt)
+    model = Small().set_callbacks(recorder).fit(*data())
     assert model.outcome_.interrupted
-    begun = [call for call in tree(recorder) if call[0] == "begin"]
-    ended = [call for call in tree(recorder) if call[0] == "end"]
-    assert len(begun) == len(ended) == 4
+    assert model.n_iter_ == 3
+    assert tree(recorder)[-4:] == [
+        ("begin", "epoch", 3),
+        ("end", "epoch", 3),
+        ("end", "fit", 0),
+        ("teardown", "fit", 0),
+    ]
+    assert recorder.calls[-3][3]["fitted"] is recorder.calls[-3][3]["event"] is None
 
 
 def test_what_is_no_callback_is_refused():

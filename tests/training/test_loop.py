@@ -226,35 +226,91 @@ def test_ctrl_c_leaves_whole_weights_wherever_it_arrives(job, where, monkeypatch
     assert j.w.tobytes() == each[outcome.best_epoch]
 
 
+def test_a_second_ctrl_c_right_after_the_first_finds_whole_weights(job, monkeypatch):
+    import chainrule.training.loop as loop
+
+    each, j = weights_after_each_epoch(job), job.Job(watch=False)
+    with j.start() as engine_run:
+        training = j.training(engine_run)
+        stream, held = events(training), iter([loop.Held, interrupt])
+        next(stream)
+        monkeypatch.setattr(loop, "Held", lambda: next(held)())  # the second comes when the epoch is to be taken back
+        engine_run.epochs = lambda *arguments: (engine_run.w.__iadd__(1.0), interrupt(), engine_run.at_slice())
+        with pytest.raises(KeyboardInterrupt):
+            next(stream)
+    assert j.w.tobytes() == each[1]
+
+
+# A job whose batches two threads share.
+TWO_SHARDS = {"hidden": 300, "batch": 400, "N": 800, "watch": False}
+
+
+def test_ctrl_c_while_threads_are_being_started_leaves_none_waiting(job):
+    class Inbox:
+        def put(self, function):
+            real.put(function)
+            if function is not None:
+                interrupt()  # now the worker is at work, and would wait for ever if the other half never came
+
+    each = weights_after_each_epoch(job, **TWO_SHARDS)
+    j = job.Job(**TWO_SHARDS)
+    with j.start(n_threads=2) as engine_run:
+        if engine_run._team.n < 2:
+            pytest.skip("one processor only")
+        training = j.training(engine_run)
+        stream = events(training)
+        next(stream)
+        real, engine_run._team._inbox[0] = engine_run._team._inbox[0], Inbox()
+        with pytest.raises(KeyboardInterrupt):
+            next(stream)
+    assert j.w.tobytes() == each[1]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no os.kill(SIGINT) to oneself there")
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_storm_of_ctrl_c_always_leaves_whole_weights(job, n_threads):
     """A second thread interrupts at random times, sometimes twice; w is always that of some whole epoch."""
-    each = weights_after_each_epoch(job, epochs=60)
-    rng, ended = np.random.default_rng(0), []
-    for _ in range(25):
-        j = job.Job(epochs=60)
-        waits = rng.uniform(0, 0.02), rng.choice([0.0, 1e-4])
+    options = {"epochs": 60}
+    if n_threads == 2:
+        options |= TWO_SHARDS | {"epochs": 25}
+    each = weights_after_each_epoch(job, **options)
+    began = time.perf_counter()
+    assert weights_after_each_epoch(job, **options) == each
+    whole = time.perf_counter() - began
+    rng, ended, training_now = np.random.default_rng(0), [], False
 
-        def storm(waits=waits):
-            for wait in waits:
-                time.sleep(wait)
-                os.kill(os.getpid(), signal.SIGINT)
+    def storm(waits):
+        for wait in waits:
+            time.sleep(wait)
+            os.kill(os.getpid(), signal.SIGINT)
 
-        thread = threading.Thread(target=storm)
-        try:
+    def as_python_does(number, frame):
+        if training_now:  # not in the midst of this test's own affairs
+            raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, as_python_does)
+    try:
+        for _ in range(12):
+            j = job.Job(**options)
+            assert j.plan.shards >= n_threads
+            thread = threading.Thread(target=storm, args=((rng.uniform(0, whole), rng.choice([0.0, 1e-4])),))
             with j.start(n_threads) as engine_run:
                 training = j.training(engine_run)
-                thread.start()
-                run(training)
+                try:
+                    training_now = True
+                    thread.start()
+                    run(training)
+                except KeyboardInterrupt:
+                    pass
+                finally:
+                    training_now = False
                 thread.join()
-                time.sleep(0.001)
-        except KeyboardInterrupt:
-            thread.join()
-        ended.append(len(training.history))
-        assert j.w.tobytes() in each
+            ended.append(len(training.history))
+            assert j.w.tobytes() in each
+        assert signal.getsignal(signal.SIGINT) is as_python_does
+    finally:
+        signal.signal(signal.SIGINT, previous)
     assert len(set(ended)) > 3  # it was not always the same moment
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_in_another_thread_there_is_no_signal_to_hold(job):
