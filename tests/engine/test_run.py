@@ -147,14 +147,15 @@ def test_one_thread_and_two_give_the_same_bits(dtype):
 
 
 def test_slices_of_time_do_not_change_the_result(monkeypatch):
-    import chainrule.engine.run as module
+    from chainrule.engine import run as module, threads
 
     layout, w, X, Y = problem()
     plan = Plan(layout, get_loss("squared"), get_method("adam"), {}, 5, 0.0, "float64")
     order = np.arange(len(X))[None]
     with Run(plan, w, X, Y) as run:
         whole = run.epochs(order, np.linspace(0.01, 0.001, run.steps_per_epoch))
-    monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(threads, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(threads, "_SAMPLE_SECONDS", 0.0)
     monkeypatch.setattr(module, "_FIRST_SLICE_FLOP", 0.0)
     _, again, _, _ = problem()
     with Run(plan, again, X, Y) as run:

@@ -354,7 +354,7 @@ def move(thread, n_threads, net, desk, how, used, mass, factor, t, step, mix):
 
 @entry
 def train_steps(
-    thread, n_threads, counter, round_, net, rows, desk, how, seed, batch, first, last, t0, step_sizes, mixes, tally
+    thread, n_threads, counter, net, rows, desk, how, seed, batch, first, last, t0, step_sizes, mixes, tally
 ):
     """Steps first:last of a run, several epochs if they reach that far; each thread runs this on its own shards.
 
@@ -364,6 +364,7 @@ def train_steps(
     N, S = rows.X.shape[0], desk.grads.shape[0]
     per_epoch = (N + batch - 1) // batch
     named = 1 if rows.order.size > 0 else 0
+    round_ = 0
     for step in range(first, last):
         epoch, k, t = step // per_epoch, step % per_epoch, t0 + (step - first)
         lo = k * batch
@@ -410,7 +411,6 @@ def train_steps(
                 penalty += how.penalties[p]
             tally[epoch, 0] += (hi - lo) * total / mass
             tally[epoch, 1] += (hi - lo) * penalty / mass
-    return round_
 
 
 # ---------------------------------------------------------------- whole tables

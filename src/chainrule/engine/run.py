@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from .plan import Plan, Wiring, aligned, desk
 from .records import Move, Rows
 from .source import kernels, method_address
-from .threads import Team, check_threads
+from .threads import Pace, Team, check_threads
 
-# A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
-SLICE_SECONDS = 0.2
 _FIRST_SLICE_FLOP = 2e7
+# The arrays of a run that its steps move.
+_MOVED = ("w", "state", "average")
 
 
 class Run:
@@ -44,7 +44,7 @@ class Run:
             )
         self.t = 0
         self.state = aligned((max(1, len(plan.method.state)), plan.layout.K), dtype)
-        self._average = w.copy() if plan.average is not None else np.zeros(0, dtype)
+        self.average = w.copy() if plan.average is not None else np.zeros(0, dtype)
         S = plan.shards
         wiring = Wiring(plan.layout, plan.loss, -(-min(plan.batch_size, len(self.X)) // S), dtype)
         layers, tail, size, panels_size = wiring.for_training(plan.dropout, plan.frozen)
@@ -52,17 +52,19 @@ class Run:
         self._desk = desk(S, size, tail, plan.layout.K, dtype)
         pieces = plan.pieces()
         self._how = Move(
-            method_address(plan.method, str(dtype)), plan.hyper_table(), plan.rules(), self.state, self._average,
+            method_address(plan.method, str(dtype)), plan.hyper_table(), plan.rules(), self.state, self.average,
             pieces, *np.zeros((2, len(pieces))),
         )  # fmt: skip
-        self._counter, self._round = np.zeros(8, np.int64), 0
-        self._rate = 0.0  # steps per second
+        self._counter = np.zeros(8, np.int64)
+        self.at_slice: Callable[[], None] | None = None
         self._team = Team(min(check_threads(n_threads), S))
+        flop = 6 * plan.batch_size * plan.layout.n_weights
+        self._pace = Pace(_powers_of_two(self._team.n), int(_FIRST_SLICE_FLOP / flop))
 
     @property
     def result(self) -> np.ndarray:
         """What the run is made for: the running average of w where the plan asks for one, else w itself."""
-        return self._average if self.plan.average is not None else self.w
+        return self.average if self.plan.average is not None else self.w
 
     @property
     def n_rows(self) -> int:
@@ -76,7 +78,8 @@ class Run:
         """Move through one epoch for each line of `orders` (E × N row numbers; E × 0 for the order as it is).
 
         `step_sizes` is one number or one a step. Returns E × 2: the mean over rows of the loss, and of the penalty,
-        each batch as it was before its step.
+        each batch as it was before its step. Between slices of the work, when no thread moves anything, it calls
+        `at_slice` if that is set; what it raises breaks the epoch off.
         """
         orders = np.ascontiguousarray(orders, np.int64)
         total = len(orders) * self.steps_per_epoch
@@ -84,33 +87,29 @@ class Run:
         tally = np.zeros((len(orders), 2))
         done = 0
         while done < total:
-            count = min(total - done, self._slice())
+            if self.at_slice is not None:
+                self.at_slice()
+            n, count = self._pace.next()
+            count = min(total - done, count)
             started = time.perf_counter()
-            self._steps(orders, done, done + count, np.ascontiguousarray(sizes[done : done + count]), tally)
-            self._rate = count / max(time.perf_counter() - started, 1e-9)
+            self._steps(n, orders, done, done + count, np.ascontiguousarray(sizes[done : done + count]), tally)
+            self._pace.note(n, count, time.perf_counter() - started)
             done += count
         return tally / len(self.X)
 
-    def _slice(self) -> int:
-        if self._rate:
-            return max(1, int(self._rate * SLICE_SECONDS))
-        flop = 6 * self.plan.batch_size * self.plan.layout.n_weights
-        return max(1, int(_FIRST_SLICE_FLOP / flop))
-
-    def _steps(self, orders: np.ndarray, first: int, last: int, sizes: np.ndarray, tally: np.ndarray) -> None:
+    def _steps(self, n: int, orders: np.ndarray, first: int, last: int, sizes: np.ndarray, tally: np.ndarray) -> None:
         kernel = kernels().train_steps
-        rounds = [self._round] * self._team.n
+        self._counter[:] = 0
         rows = Rows(self.X, self.Y, self.weights, orders.ravel())
         mixes = self._mixes(last - first)
 
         def work(thread: int) -> None:
-            rounds[thread] = kernel(
-                thread, self._team.n, self._counter, self._round, self._net, rows, self._desk, self._how,
+            kernel(
+                thread, n, self._counter, self._net, rows, self._desk, self._how,
                 self.plan.seed, self.plan.batch_size, first, last, self.t + 1, sizes, mixes, tally,
             )  # fmt: skip
 
-        self._team.run(work)
-        self._round = rounds[0]
+        self._team.run(work, n)
         self.t += last - first
 
     def _mixes(self, count: int) -> np.ndarray:
@@ -121,6 +120,19 @@ class Run:
         t = self.t + 1.0 + np.arange(count)
         return (1.0 - beta) / (1.0 - beta**t) if beta > 0 else np.ones(count)
 
+    def snapshot(self) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+        """All that `epochs` moves, copied: (numbers, arrays) that `restore` puts back."""
+        return {"t": self.t}, {name: getattr(self, name).copy() for name in _MOVED}
+
+    def restore(self, numbers: dict[str, int], arrays: dict[str, np.ndarray]) -> None:
+        """Put back what `snapshot` gave; arrays of another shape or dtype are a ValueError."""
+        for name in _MOVED:
+            own, array = getattr(self, name), arrays[name]
+            if (own.shape, own.dtype) != (array.shape, array.dtype):
+                raise ValueError(f"{name} is {own.dtype}{own.shape} here, {array.dtype}{array.shape} there")
+            own[...] = array
+        self.t = int(numbers["t"])
+
     def close(self) -> None:
         self._team.close()
 
@@ -129,6 +141,10 @@ class Run:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _powers_of_two(most: int) -> list[int]:
+    return sorted({1 << k for k in range(most.bit_length())} | {most})
 
 
 def _block(array: np.ndarray, dtype: np.dtype, columns: int, name: str) -> np.ndarray:

@@ -139,15 +139,16 @@ class Team:
             except BaseException as error:
                 self._outbox.put(error)
 
-    def run(self, function: Callable[[int], Any]) -> None:
-        """Run it on every thread and wait for all; an error of any thread is raised here."""
-        for inbox in self._inbox:
+    def run(self, function: Callable[[int], Any], n: int | None = None) -> None:
+        """Run it on the first n threads (all by default) and wait for them; an error of any thread is raised here."""
+        others = self._inbox if n is None else self._inbox[: n - 1]
+        for inbox in others:
             inbox.put(function)
         errors: list[BaseException | None] = []
         try:
             function(0)
         finally:
-            errors = [self._outbox.get() for _ in self._workers]
+            errors = [self._outbox.get() for _ in others]
         for error in errors:
             if error is not None:
                 raise error

@@ -1,8 +1,33 @@
 """Floor 3, training: the loop as a generator of events."""
 
-from .callbacks import ProgressBar
+from .callbacks import Consumer, ProgressBar, ask, reason_of
+from .checkpoint import Checkpointer, CheckpointError, Randomness
 from .history import Event, History
-from .loop import Outcome, Training, Watched, events, run
+from .journal import EvaluationJournal
+from .loggers import MLflow, TensorBoard
+from .loop import Outcome, Training, events, run
+from .progress import Progress, Watched
 from .stopping import MaxTime, Patience
 
-__all__ = ["Event", "History", "MaxTime", "Outcome", "Patience", "ProgressBar", "Training", "Watched", "events", "run"]
+__all__ = [
+    "CheckpointError",
+    "Checkpointer",
+    "Consumer",
+    "EvaluationJournal",
+    "Event",
+    "History",
+    "MLflow",
+    "MaxTime",
+    "Outcome",
+    "Patience",
+    "Progress",
+    "ProgressBar",
+    "Randomness",
+    "TensorBoard",
+    "Training",
+    "Watched",
+    "ask",
+    "events",
+    "reason_of",
+    "run",
+]

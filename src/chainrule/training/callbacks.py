@@ -1,10 +1,61 @@
-"""Floor 3, training: consumers of events: the progress bar."""
+"""Floor 3, training: consumers of events: how they are asked, and the progress bar."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .history import Event
+
+# A function of the event, or an object that can be called with it. True, or a text that says why, ends the training;
+# whatever else it returns does not.
+Consumer = Callable[[Event], Any]
+
+
+@dataclass(frozen=True)
+class Said:
+    """Whether consumers want the training to end: why, and whether for good (not where a resumed one goes on)."""
+
+    reason: str = ""
+    for_good: bool = True
+
+    def __bool__(self) -> bool:
+        return bool(self.reason)
+
+    @property
+    def final(self) -> str | None:
+        """The reason, if it is one for good."""
+        return self.reason if self.reason and self.for_good else None
+
+
+def ask(consumers: Iterable[Consumer], event: Event) -> Said:
+    """Show the event to every consumer; what the first one said that wants the training to end.
+
+    A consumer with a true attribute `pauses` (a time limit) ends this training only, not the resumed one.
+
+    >>> event = Event(3, 9, loss=0.5, penalty=0.0, seconds=2.0, rows=3000, step_size=0.01)
+    >>> ask([print, lambda event: event.loss < 1 and "good enough"], event).reason
+    Event(epoch=3, n_epochs=9, loss=0.5, ...)
+    'good enough'
+    """
+    found = Said()
+    for consumer in consumers:
+        reason = reason_of(consumer(event), consumer)
+        if reason and not found:
+            found = Said(reason, not getattr(consumer, "pauses", False))
+    return found
+
+
+def reason_of(answer: Any, consumer: Any) -> str:
+    """Why the consumer wants to stop, by its answer: its text, or its name where it answered True; '' to go on."""
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, bool | np.bool_) and answer:
+        return f"the callback {getattr(consumer, '__qualname__', type(consumer).__name__)} asked for it"
+    return ""
 
 
 class ProgressBar:

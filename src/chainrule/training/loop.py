@@ -5,32 +5,38 @@ Bars, histories, early stopping, checkpoints and callbacks are consumers of the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
 from chainrule.descent import DivergenceError
-from chainrule.engine import Run
 
+from .callbacks import Consumer, ask
+from .checkpoint import Checkpointer
 from .history import Event, History
+from .interrupts import Held
+from .progress import Progress, Watched
 
 
-@dataclass(frozen=True)
-class Watched:
-    """What the held-out rows say of one w; `value` is what is compared, lower is better."""
+class Trainee(Protocol):
+    """What the loop moves: `chainrule.engine.Run`, or any other method that has these.
 
-    loss: float | None = None
-    score: float | None = None
+    `epochs` moves w through one epoch for each line of row numbers and returns (mean loss, mean penalty) for each.
+    While it runs, it calls `at_slice` (if set) at moments where it may be broken off by an exception. `snapshot` copies
+    all that `epochs` moves as (plain data, arrays); `restore` puts it back.
+    """
 
-    def better_than(self, other: Watched | None) -> bool:
-        """A score (higher is better) decides where there is one, else the loss (lower is better)."""
-        if other is None:
-            return True
-        if self.score is not None and other.score is not None:
-            return self.score > other.score
-        return self.loss is not None and other.loss is not None and self.loss < other.loss
+    w: np.ndarray
+    at_slice: Callable[[], None] | None
+
+    @property
+    def n_rows(self) -> int: ...
+    def epochs(self, orders: np.ndarray, step_sizes: Any) -> np.ndarray: ...
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]: ...
+    def restore(self, data: dict[str, Any], arrays: dict[str, np.ndarray]) -> None: ...
 
 
 @dataclass
@@ -38,14 +44,34 @@ class Training:
     """One training: a run, the order of rows and the step sizes of each epoch, and what to watch.
 
     `order()` gives the row numbers of the next epoch (or an empty array: as they are), `step_size(epoch)` one number
-    or one a step (epoch from 0), `watch(w)` looks at held-out rows.
+    or one a step (epoch from 0), `watch(w)` looks at held-out rows. `progress` is how far it has come.
     """
 
-    run: Run
+    run: Trainee
     n_epochs: int
     order: Callable[[], np.ndarray]
     step_size: Callable[[int], float | np.ndarray]
     watch: Callable[[np.ndarray], Watched] | None = None
+    progress: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(self.n_epochs, self.watch)
+
+    @property
+    def history(self) -> History:
+        """What was seen so far; it is here also when training ended by an exception."""
+        return self.progress.history
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The weights that are watched and kept: the running average where the run makes one, else w."""
+        return getattr(self.run, "result", self.run.w)
+
+    def settle(self) -> int:
+        """Leave in w what is to be kept: the best weights where held-out rows chose, else the last ones."""
+        with Held():
+            self.run.w[...] = self.weights
+            return self.progress.settle(self.run.w)
 
 
 @dataclass
@@ -59,71 +85,93 @@ class Outcome:
 
 
 def events(training: Training) -> Generator[Event, None, None]:
-    """Train, yielding after every epoch; between two yields w stands still, closing the generator stops.
+    """Train, yielding after every epoch that remains; between two yields w stands still, closing the generator stops.
 
-    Raises DivergenceError when the loss or a weight is NaN or infinite, with the weights of the last good epoch put
-    back.
+    Called again on the same training, it goes on where the other one stopped. An epoch that does not come to its end
+    (Ctrl-C, an error of `watch`, divergence) is taken back: the run is then as that epoch found it. Ctrl-C waits for
+    the end of a slice of the kernel's work, at most about 0.2 s.
+
+    Raises DivergenceError when the loss or a weight is NaN or infinite.
     """
-    run = training.run
-    start = time.perf_counter()
-    last_good = run.w.copy()
-    best: Watched | None = None
-    for epoch in range(training.n_epochs):
-        sizes = training.step_size(epoch)
-        with np.errstate(all="ignore"):
-            loss, penalty = run.epochs(np.asarray(training.order(), np.int64)[None], sizes)[0]
-        if not (np.isfinite(loss) and np.isfinite(penalty) and np.isfinite(run.w).all()):
-            run.w[:] = last_good
-            raise DivergenceError(_advice(epoch + 1, float(loss), float(np.max(sizes))))
-        last_good[:] = run.w
-        event = Event(
-            epoch=epoch + 1,
-            n_epochs=training.n_epochs,
-            loss=float(loss),
-            penalty=float(penalty),
-            seconds=time.perf_counter() - start,
-            rows=(epoch + 1) * run.n_rows,
-            step_size=float(np.ravel(sizes)[-1]),
-        )
-        if training.watch is not None:
-            seen = training.watch(run.w)
-            is_best = seen.better_than(best)
-            best = seen if is_best else best
-            event = replace(event, validation_loss=seen.loss, validation_score=seen.score, is_best=is_best)
+    run, progress = training.run, training.progress
+    while (done := progress.epoch) < training.n_epochs:
+        before = run.snapshot()
+        progress.begin()
+        try:
+            sizes = training.step_size(done)
+            loss, penalty = _epoch(run, before, np.asarray(training.order(), np.int64), sizes, done + 1)
+            last_size = float(np.ravel(sizes)[-1])
+            event = progress.finish(training.weights, loss=loss, penalty=penalty, rows=run.n_rows, step_size=last_size)
+        except BaseException:
+            if progress.epoch == done:
+                with Held():
+                    run.restore(*before)
+            raise
         yield event
+
+
+def _epoch(
+    run: Trainee, before: tuple[Any, Any], order: np.ndarray, sizes: float | np.ndarray, epoch: int
+) -> tuple[float, float]:
+    """(loss, penalty) of one epoch; if they or w are not finite, or Ctrl-C breaks it off, the run is put back."""
+    with Held() as held, np.errstate(all="ignore"):
+        run.at_slice = held.deliver
+        try:
+            loss, penalty = run.epochs(order[None], sizes)[0]
+            if not (np.isfinite(loss) and np.isfinite(penalty) and np.isfinite(run.w).all()):
+                raise DivergenceError(_advice(epoch, float(loss), float(np.max(sizes))))
+        except BaseException:
+            run.restore(*before)
+            raise
+        finally:
+            run.at_slice = None
+    return float(loss), float(penalty)
 
 
 def _advice(epoch: int, loss: float, step: float) -> str:
     what = f"the training loss became {loss}" if not np.isfinite(loss) else "a weight became infinite or NaN"
     return (
         f"training diverged in epoch {epoch}: {what}. The step size was {step:g}: try a tenth of it. If that does not "
-        "help, scale the inputs and targets to about −1 … 1. The weights of the last good epoch were kept."
+        "help, scale the inputs and targets to about −1 … 1. The weights from before it were kept."
     )
 
 
 def run(
     training: Training,
-    emit: Callable[[Event], None] = lambda event: None,
-    rules: Sequence[Callable[[Event], str | None]] = (),
+    emit: Consumer | None = None,
+    rules: Sequence[Consumer] = (),
+    checkpoint: Checkpointer | None = None,
 ) -> Outcome:
-    """Train to the end, or until a rule gives a reason; the best weights are put back where rows were held out.
+    """Train to the end, or until a consumer of the events says stop: `emit`, then each of `rules`, sees every event.
 
-    Ctrl-C ends the training and keeps the best so far (without held-out rows: the last); the outcome says so.
+    However it ends, by Ctrl-C or an error of a consumer too, w holds whole weights: the best ones where rows were held
+    out, else those of the last finished epoch; `training.history` has what was seen.
+
+    `checkpoint` is written at epoch ends and when training ends, and is where a resumed training starts.
     """
-    history, best_w, best_epoch = History(), training.run.w.copy(), 0
-    reason, interrupted = f"all {training.n_epochs} epochs were done", False
+    consumers = [*([] if emit is None else [emit]), *rules]
+    interrupted, reason = False, f"all {training.n_epochs} epochs were done"
+    if checkpoint is not None:
+        checkpoint.follow(run=training.run, progress=training.progress)
+        waiting: list[Any] = [rule for rule in rules if hasattr(rule, "snapshot")]
+        checkpoint.follow(**{f"rule {k}": rule for k, rule in enumerate(waiting)})
+        checkpoint.restore()
+        if checkpoint.ended:
+            return Outcome(training.history, checkpoint.ended, training.settle())
     try:
-        for event in events(training):
-            history.add(event)
-            if event.is_best:
-                best_w[:], best_epoch = training.run.w, event.epoch
-            emit(event)
-            found = next((said for rule in rules if (said := rule(event))), None)
-            if found:
-                reason = found
-                break
+        with closing(events(training)) as stream:
+            for event in stream:
+                said = ask(consumers, event)
+                if checkpoint is not None:
+                    last = reason if event.epoch == training.n_epochs else None
+                    checkpoint.epoch_ended(event.epoch, ended=said.final or last)
+                if said:
+                    reason = said.reason
+                    break
     except KeyboardInterrupt:
-        reason, interrupted = "you interrupted it", True
-    if best_epoch:
-        training.run.w[:] = best_w
-    return Outcome(history, reason, best_epoch or len(history), interrupted)
+        interrupted, reason = True, "you interrupted it"
+    finally:
+        kept = training.settle()
+        if checkpoint is not None:
+            checkpoint.flush()
+    return Outcome(training.history, reason, kept, interrupted)

@@ -1,0 +1,112 @@
+"""Floor 3, training: how far a training has come: its history, and the best weights so far by what is watched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .history import Event, History
+from .interrupts import Held
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the held-out rows say of one w: their loss, a score, and further numbers by name for the history."""
+
+    loss: float | None = None
+    score: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def goodness(self) -> float:
+        """What is compared, higher is better: the score where there is one, else −loss; NaN where there is neither."""
+        if self.score is not None:
+            return float(self.score)
+        return float("nan") if self.loss is None else -float(self.loss)
+
+    def better_than(self, other: Watched | None) -> bool:
+        """Is it strictly better? NaN is never better; everything else is better than None.
+
+        >>> Watched(loss=0.5).better_than(Watched(loss=0.6)), Watched(score=float("nan")).better_than(None)
+        (True, False)
+        """
+        if np.isnan(self.goodness):
+            return False
+        return other is None or self.goodness > other.goodness
+
+
+class Progress:
+    """The record of one training, whatever moves its weights: call `begin` before every epoch, `finish` after it.
+
+    `watch(w)` looks at held-out rows; the best w by it is kept. A method that SciPy or another library drives keeps
+    its record with this class alone, from that library's callback.
+    """
+
+    def __init__(self, n_epochs: int, watch: Callable[[np.ndarray], Watched] | None = None):
+        self.n_epochs, self.watch = n_epochs, watch
+        self.history = History()
+        self.best: Watched | None = None
+        self.best_epoch = 0  # 0: none was the best yet
+        self.seconds = 0.0
+        self._best_w: np.ndarray | None = None
+        self._began = time.perf_counter()
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self.history)
+
+    def begin(self) -> None:
+        """An epoch begins now."""
+        self._began = time.perf_counter()
+
+    def finish(self, w: np.ndarray, *, loss: float, penalty: float, rows: int, step_size: float) -> Event:
+        """An epoch over `rows` rows is done, which left `w`: look at the held-out rows, record and return the event."""
+        seen = self.watch(w) if self.watch is not None else Watched()
+        is_best = seen.better_than(self.best)
+        event = Event(
+            epoch=self.epoch + 1,
+            n_epochs=self.n_epochs,
+            loss=float(loss),
+            penalty=float(penalty),
+            seconds=self.seconds + time.perf_counter() - self._began,
+            rows=(self.history["rows"][-1] if self.epoch else 0) + rows,
+            step_size=float(step_size),
+            validation_loss=None if seen.loss is None else float(seen.loss),
+            validation_score=None if seen.score is None else float(seen.score),
+            is_best=is_best,
+            scores={name: float(value) for name, value in seen.scores.items()},
+        )
+        with Held():  # the best weights, their epoch and the history belong together
+            self.history.add(event)
+            self.seconds = event.seconds
+            if is_best:
+                self.best, self.best_epoch, self._best_w = seen, event.epoch, w.copy()
+        return event
+
+    def settle(self, w: np.ndarray) -> int:
+        """Put the best weights into w, if any were; the epoch whose weights are there now (0: as training began)."""
+        if self._best_w is not None:
+            w[...] = self._best_w
+        return self.best_epoch or self.epoch
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """(plain data, arrays) that `restore` puts back."""
+        data = {
+            "history": self.history.snapshot()[0],
+            "best": None if self.best is None else asdict(self.best),
+            "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
+        }
+        return data, {} if self._best_w is None else {"best_w": self._best_w}
+
+    def restore(self, data: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Stand where `snapshot` stood."""
+        self.history.restore(data["history"], {})
+        self.best = None if data["best"] is None else Watched(**data["best"])
+        self.best_epoch, self.seconds = int(data["best_epoch"]), float(data["seconds"])
+        self._best_w = arrays.get("best_w")
