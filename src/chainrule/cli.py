@@ -84,7 +84,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(1) from None
         except KeyboardInterrupt as error:
-            say(f"\nchainrule: {error or 'interrupted; nothing was written'}")
+            say(f"\nchainrule: {str(error) or 'interrupted; nothing was written'}")
             raise typer.Exit(130) from None
         except Exception as error:
             if _state["debug"]:
@@ -107,7 +107,7 @@ def _judge(error: Exception) -> tuple[int, str]:
     if isinstance(error, MemoryError):
         return 1, "there is not enough memory for this table and network"
     if isinstance(error, OSError):
-        return 1, str(error)
+        return 1, f"{error.filename or 'the output'}: {error.strerror or error}"
     return 1, f"this should not happen: {type(error).__name__}: {error}. chainrule --debug … shows where"
 
 
@@ -143,9 +143,7 @@ def train(
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
     hidden: Annotated[str, typer.Option(help="Units of each hidden layer.")] = "128,64",
     activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes over the rows; default by the number of rows.")
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the rows; default by the number of rows.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows of a minibatch; default by the number.")] = None,
     step_size: Annotated[float, typer.Option(help="AdamW's first step size.")] = 0.002,
     weight_decay: Annotated[float, typer.Option(help="AdamW's decay of the weights.")] = 0.02,

@@ -56,19 +56,17 @@ def train(
     path = _model_path(source, out)
     table, target = _with_target(source, target)
     _check_columns(table, target, weights, exclude, kinds)
-    say(f"{table.name}: {len(table):,} rows, {len(table.columns):,} columns")
-    for note in table.notes:
-        say(f"  note: {note}")
+    size = f"{table.name}: {_rows(len(table))}, {len(table.columns):,} columns"
+    notes = list(table.notes)
     if drop_missing_target:
-        table = _drop_missing(table, target, say)
+        table = _drop_missing(table, target, notes)
     row_weights = None if weights is None else _weights(table, weights)
     if row_weights is not None and not row_weights.all():
-        say(f"  note: {int((row_weights == 0).sum()):,} rows with the weight 0 are left out")
+        notes.append(f"{_rows(int((row_weights == 0).sum()))} with the weight 0 are left out")
         table, row_weights = table.take(row_weights > 0), row_weights[row_weights > 0]
     if len(table) < _FEWEST_ROWS:
         raise TableError(
-            f"{table.name} has {len(table)} row{'s' * (len(table) != 1)}; "
-            f"at least {_FEWEST_ROWS} are needed to train and to score"
+            f"{table.name} has {_rows(len(table))} to use; at least {_FEWEST_ROWS} are needed to train and to score"
         )
     y = table.column(target)
     learned = Target.learn(y, task, table)
@@ -79,10 +77,15 @@ def train(
     found = infer_kinds(inputs, kinds)
     inputs.kinds = {kind.column: kind for kind in found}
     rows, held = split(len(table), test, seed=seed, stratify=codes if learned.task == "classification" else None)
+    if len(rows) < _FEWEST_ROWS // 2:
+        raise TableError(f"--test {test:g} leaves {_rows(len(rows))} of {len(table)} to train on; hold out fewer")
     model = _MODELS[learned.task](**options, kinds=kinds or None, progress=True)
     part = inputs.take(rows)
     given = model.prepare(part, y.iloc[rows], None if row_weights is None else row_weights[rows])
-    _show_target(learned, y, codes, say)
+    say(size)
+    for note in [*notes, *learned.notes]:
+        say(f"  note: {note}")
+    _show_target(learned, codes, say)
     _show_columns(found, model, say)
     _show_plan(model, given, len(held), say)
     model.train(given)
@@ -91,13 +94,17 @@ def train(
     _show_training(model, say)
     held_weights = None if row_weights is None else row_weights[held]
     result = scores.of(model, inputs.take(held), codes[held], held_weights, baseline=scores.plain(model, codes[rows]))
-    scores.show(result, f"score on the {len(held):,} rows held out", say)
+    scores.show(result, f"score on the {_rows(len(held))} held out", say)
     _compare(result, say)
     save(model, path, extra={"source": table.name, "weights": weights, "scores": result})
     say(f"saved: {path} ({path.stat().st_size / 1024:,.0f} kB), {time.perf_counter() - started:.1f} s in all")
     say(f"next:  chainrule predict {path} NEW_TABLE.csv")
     said = {"model": str(path), "task": learned.task, "target": target, "rows": len(table), "epochs": model.n_iter_}
     return {**said, "stopped_because": model.outcome_.stopped_because, **result}
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row{'s' * (n != 1)}"
 
 
 # ---------------------------------------------------------------- checks before anything is read
@@ -184,10 +191,10 @@ def _looks_like_model(path: Path) -> bool:
     return start[8:] == b"{"
 
 
-def _drop_missing(table: Table, target: str, say: Say) -> Table:
+def _drop_missing(table: Table, target: str, notes: list[str]) -> Table:
     keep = table.column(target).notna().to_numpy()
     if not keep.all():
-        say(f"  note: {int((~keep).sum()):,} rows without a {target} are left out")
+        notes.append(f"{_rows(int((~keep).sum()))} without a {target} are left out")
     return table.take(keep)
 
 
@@ -231,7 +238,7 @@ def _show_columns(found: list[Kind], model: Any, say: Say) -> None:
             say(f"  … and {len(left) - 15:,} more")
 
 
-def _show_target(learned: Target, y: pd.Series, codes: np.ndarray, say: Say) -> None:
+def _show_target(learned: Target, codes: np.ndarray, say: Say) -> None:
     if learned.classes is None:
         say(f"predicts: {learned.name}, a number from {codes.min():.6g} to {codes.max():.6g} ({learned.reason})")
         return
@@ -239,8 +246,6 @@ def _show_target(learned: Target, y: pd.Series, codes: np.ndarray, say: Say) -> 
     counts = np.bincount(codes, minlength=len(learned.classes))
     some = [f"{c} {n:,}" for c, n in zip(learned.classes[:10], counts, strict=False)]
     say("  rows of each: " + ", ".join(some) + (" …" if len(learned.classes) > 10 else ""))
-    for note in learned.notes:
-        say(f"  note: {note}")
 
 
 def _show_plan(model: Any, given: Any, n_held: int, say: Say) -> None:
@@ -264,14 +269,18 @@ def _show_training(model: Any, say: Say) -> None:
         kept = "  ← lowest: kept" if e.epoch == outcome.best_epoch else ""
         say(f"  {e.epoch:>5}   {e.loss:>17.4f}   {e.validation_loss:>17.4f}{kept}")
     seconds = events[-1].seconds
-    say(f"  stopped because {outcome.stopped_because}; {seconds:.1f} s, {events[-1].rows / max(seconds, 1e-9):,.0f} rows/s")
+    say(
+        f"  stopped because {outcome.stopped_because}; {seconds:.1f} s, {events[-1].rows / max(seconds, 1e-9):,.0f} rows/s"
+    )
 
 
 def _compare(result: dict[str, Any], say: Say) -> None:
     """A plain word where the network is no better than the baseline."""
     main = "log_loss" if "log_loss" in result else "rmse"
     if main in result and f"{main}_baseline" in result and result[main] >= result[f"{main}_baseline"]:
-        say("  note: that is no better than the plain guess; these columns may not tell the target, or rows are too few")
+        say(
+            "  note: that is no better than the plain guess; these columns may not tell the target, or rows are too few"
+        )
 
 
 # ---------------------------------------------------------------- the other commands
@@ -334,7 +343,7 @@ def evaluate(model_path: Path, source: str, *, weights: str | None, say: Say) ->
     row_weights = None if weights is None else _weights(table, weights)
     result = scores.of(model, table, codes, row_weights)
     _show_report(table, model, say)
-    scores.show(result, f"{table.name}: score on {len(table):,} rows", say)
+    scores.show(result, f"{table.name}: score on {_rows(len(table))}", say)
     return {"rows": len(table), **result}
 
 

@@ -7,7 +7,7 @@ outputs, `state()` what JSON can hold. Missing values and values never seen are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -122,13 +122,15 @@ class Category:
     name: str
     categories: list[str]
     has_other: bool
+    rare: list[str] = field(default_factory=list)  # those that share "other"
     kind = "category"
 
     @classmethod
     def learn(cls, name: str, values: pd.Series, complain: Callable) -> Category:
         found = pd.Series(keys(values)).dropna().value_counts()
         ranked = sorted(found.index, key=lambda k: (-found[k], k))
-        return cls(name, sorted(ranked[:MOST_CATEGORIES]), len(ranked) > MOST_CATEGORIES)
+        rare = sorted(ranked[MOST_CATEGORIES:])
+        return cls(name, sorted(ranked[:MOST_CATEGORIES]), bool(rare), rare)
 
     @property
     def outputs(self) -> list[str]:
@@ -140,14 +142,15 @@ class Category:
         text = keys(values)
         codes = pd.Index(self.categories).get_indexer(pd.Index(text, dtype=object))
         gaps = np.array([k is None for k in text], dtype=bool)
-        unseen = (codes < 0) & ~gaps
+        others = (codes < 0) & ~gaps
+        unseen = others & (pd.Index(self.rare).get_indexer(pd.Index(text, dtype=object)) < 0) if self.rare else others
         counts.missing, counts.unseen = int(gaps.sum()), int(unseen.sum())
         if unseen.any():
             counts.example = str(text[int(np.argmax(unseen))])
         if len(self.categories) == 2:
             return np.where(codes < 0, 0.0, 2.0 * codes - 1.0)[:, None]
         if self.has_other:
-            codes = np.where(unseen, len(self.categories), codes)
+            codes = np.where(others, len(self.categories), codes)
         block = np.zeros((len(text), len(self.outputs)))
         seen = np.flatnonzero(codes >= 0)
         block[seen, codes[seen]] = 1.0

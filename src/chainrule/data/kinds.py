@@ -25,8 +25,8 @@ _DISTINCT_SHARE = 0.5
 _FEW = 50
 # Strings longer than this on average, nearly all distinct, are text.
 _TEXT_LENGTH = 25
-# A string column in which this share parses as numbers was meant as numbers.
-_NUMBERS_SHARE = 0.95
+# A string column in which this share are numbers (or dates) was meant as numbers (or dates).
+_MEANT_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -132,13 +132,12 @@ def _of_strings(table: Table, column: str, present: pd.Series, distinct: int) ->
         share = float(pd.to_numeric(text, errors="coerce").notna().mean())
     if share == 1:
         return "number", _different(distinct, "number") + ", as text"
-    if share >= _NUMBERS_SHARE and distinct > 3:
-        raise TableError(_mixed(table, column, pd.to_numeric(text, errors="coerce")))
-    if _are_dates(text):
-        dates = parse_dates(text)
-        order = "day" if is_day_first(text) else "month"
-        how = f" (read as {order} first)" if _AMBIGUOUS.match(text.iloc[0]) else ""
-        return "date", f"{_short(dates.min())} to {_short(dates.max())}{how}"
+    if share >= _MEANT_SHARE and distinct > 3:
+        raise TableError(_mixed(table, column, pd.to_numeric(text, errors="coerce"), "numbers"))
+    looks = text.drop_duplicates()
+    looks = looks[looks.str.match(_DATE.pattern)]
+    if len(looks) and text.isin(looks).mean() >= _MEANT_SHARE:
+        return _of_dates(table, column, text)
     length = float(text.str.len().mean())
     if distinct > _FEW and distinct / len(present) > _DISTINCT_SHARE:
         if length > _TEXT_LENGTH or text.str.contains(" ").mean() > 0.5:
@@ -149,38 +148,44 @@ def _of_strings(table: Table, column: str, present: pd.Series, distinct: int) ->
     return "category", _different(distinct, "value")
 
 
-def _mixed(table: Table, column: str, numbers: pd.Series) -> str:
+def _of_dates(table: Table, column: str, text: pd.Series) -> tuple[str, str]:
+    dates = parse_dates(text)
+    if dates.isna().any():
+        raise TableError(_mixed(table, column, dates, "dates"))
+    order = "day" if is_day_first(text) else "month"
+    how = f" (read as {order} first)" if _AMBIGUOUS.match(text.iloc[0]) else ""
+    return "date", f"{_short(dates.min())} to {_short(dates.max())}{how}"
+
+
+def _mixed(table: Table, column: str, parsed: pd.Series, what: str) -> str:
     values = table.frame[column]
-    wrong = values.notna().to_numpy()
-    wrong[wrong] = numbers.isna().to_numpy()
+    wrong = values.notna().to_numpy(copy=True)
+    wrong[wrong] = parsed.isna().to_numpy()
     places = np.flatnonzero(wrong)
-    some = ", ".join(f"{table.row(p)}: {shown(values.iloc[p])}" for p in places[:3]) + (", …" if len(places) > 3 else "")
+    some = ", ".join(f"{table.row(p)}: {shown(values.iloc[p])}" for p in places[:3]) + (
+        ", …" if len(places) > 3 else ""
+    )
     return (
-        f"{table.name}: column {column!r} holds numbers, but {len(places)} of its {len(numbers)} values "
-        f"{'is none' if len(places) == 1 else 'are not'} ({some}). Correct or empty "
+        f"{table.name}: column {column!r} holds {what}, but {len(places)} of its {len(parsed)} values "
+        f"{'is none' if len(places) == 1 else 'are none'} ({some}). Correct or empty "
         f"{'it' if len(places) == 1 else 'them'}, or say that the column is a category: kinds={{{column!r}: 'category'}} "
         f"(on the command line --kind {shlex.quote(f'{column}=category')})"
     )
 
 
-_AMBIGUOUS = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}")
+_AMBIGUOUS = re.compile(r"(\d{1,2})([./-])\d{1,2}[./-]\d{4}")
 _DATE = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
     r"|\d{1,2}\.?[ -][A-Za-z]{3,9}\.?[ -]\d{4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"
 )
 
 
-def _are_dates(text: pd.Series) -> bool:
-    return bool(text.iloc[:1000].str.match(_DATE.pattern).all()) and bool(parse_dates(text).notna().all())
-
-
 def is_day_first(values: pd.Series) -> bool:
     """Whether dates such as 31/12/2024 have the day before the month: points, or a first number above 12, say so."""
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return False
-    text = values.astype("string").str.strip()
-    first = text.str.extract(r"^(\d{1,2})[./-]\d{1,2}[./-]\d{4}")[0]
-    return bool((pd.to_numeric(first) > 12).any()) or bool(text.str.match(r"\d{1,2}\.").any())
+    found = (_AMBIGUOUS.match(str(value).strip()) for value in values.dropna().unique())
+    return any(m[2] == "." or int(m[1]) > 12 for m in found if m)
 
 
 def parse_dates(values: pd.Series, day_first: bool | None = None) -> pd.Series:

@@ -174,16 +174,20 @@ def _from_csv(data: bytes, name: str) -> Table:
     if "\n" not in text:
         text = text.replace("\r", "\n")
     delimiter = _delimiter(text, name, notes)
-    header, lines = _check_lines(text, delimiter, name)
+    header, lines, doubtful = _check_lines(text, delimiter, name)
     names = _column_names(header, name, notes)
     frame = _parse(text, delimiter, names, name)
     if len(frame) != len(lines):
-        raise TableError(f"{name} has {len(lines)} rows by its quotes and {len(frame)} by its line ends; mend the quotes")
+        raise TableError(
+            f"{name} has {len(lines)} rows by its quotes and {len(frame)} by its line ends; mend the quotes"
+        )
     _read_commas(frame, delimiter, notes)
     table = Table(frame, name, notes, lines, "line")
     check_names(table)
     check_has_rows(table)
-    _note_missing(text, delimiter, notes)
+    if doubtful:
+        which = " and ".join(repr(word) for word in _DOUBTFUL if word in doubtful)
+        notes.append(f"{which} {'was' if len(doubtful) == 1 else 'were'} read as a missing value")
     return table
 
 
@@ -244,39 +248,45 @@ def _is_blank(row: list[str]) -> bool:
     return not row or (len(row) == 1 and not row[0].strip())
 
 
-def _check_lines(text: str, delimiter: str, name: str) -> tuple[list[str], np.ndarray]:
-    """(names, the line on which each row begins); a row with more or fewer fields than names is an error."""
+def _check_lines(text: str, delimiter: str, name: str) -> tuple[list[str], np.ndarray, set[str]]:
+    """(names, the line on which each row begins, words that are read as missing); a row of another width is an error."""
+    words, doubtful = frozenset(_DOUBTFUL), set()
     reader = _reader(text, delimiter)
     header: list[str] | None = None
     lines: list[int] = []
-    begins = 1
+    begins = at = 1
     try:
         for row in reader:
             if _is_blank(row):
                 pass
             elif header is None:
-                header = row
+                header, at = row, begins
             elif len(row) != len(header):
-                raise TableError(_wrong_width(name, len(row), len(header), begins, reader.line_num, delimiter))
+                raise TableError(_wrong_width(name, (len(row), len(header), at), (begins, reader.line_num), delimiter))
             else:
                 lines.append(begins)
+                doubtful |= words.intersection(row)
             begins = reader.line_num + 1
     except csv.Error as error:
         what = "is a quote never closed?" if "field limit" in str(error) else str(error)
         raise TableError(f"{name}: line {begins} cannot be read: {what}") from error
-    return header or [], np.array(lines, dtype=np.int64)
+    return header or [], np.array(lines, dtype=np.int64), doubtful
 
 
-def _wrong_width(name: str, found: int, wanted: int, begins: int, ends: int, delimiter: str) -> str:
+def _wrong_width(name: str, counts: tuple[int, int, int], lines: tuple[int, int], delimiter: str) -> str:
+    found, wanted, header = counts
+    begins, ends = lines
     where = f"line {begins}" if begins == ends else f"the row from line {begins} to line {ends}"
     if begins != ends:
         hint = "is a quote never closed?"
+    elif wanted == 1:
+        hint = f"the names of the columns must come first; delete what stands before line {begins}"
     elif found > wanted:
         hint = f"a value with a {_DELIMITERS[delimiter]} in it must stand in quotes"
     else:
         hint = f"a missing value still needs its {_DELIMITERS[delimiter]}"
     fields = f"{found} field{'s' * (found != 1)}"
-    return f"{name}: {where} has {fields}, the header has {wanted} ({_DELIMITERS[delimiter]}-separated); {hint}"
+    return f"{name}: {where} has {fields}, the header (line {header}) has {wanted}; {hint}"
 
 
 def _column_names(header: list[str], name: str, notes: list[str]) -> list[str]:
@@ -321,10 +331,3 @@ def _read_commas(frame: pd.DataFrame, delimiter: str, notes: list[str]) -> None:
                 changed.setdefault(what, []).append(column)
                 break
     notes.extend(f"{what} were read in {', '.join(columns)}" for what, columns in changed.items())
-
-
-def _note_missing(text: str, delimiter: str, notes: list[str]) -> None:
-    ends = (delimiter, "\n", "\r")
-    found = [m for m in _DOUBTFUL if any(f"{delimiter}{m}{end}" in text or f"\n{m}{delimiter}" in text for end in ends)]
-    if found:
-        notes.append(f"{' and '.join(map(repr, found))} {'was' if len(found) == 1 else 'were'} read as a missing value")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -100,10 +101,8 @@ def check_has_rows(table: Table) -> None:
 def suggestion(name: str, columns: Iterable[Any]) -> str:
     """' Did you mean …? Its columns: …'"""
     columns = [str(c) for c in columns]
-    if len(columns) == 1:
-        return (
-            f" It has a single column, {shown(columns[0])}: columns must be separated by a comma, semicolon, tab or pipe"
-        )
+    if len(columns) == 1 and re.search(r"\W", columns[0]):
+        return f" It has a single column, {shown(columns[0])}: columns must be separated by a comma, semicolon, tab or pipe"
     lower = {c.lower(): c for c in columns}
     near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
     hint = f" Did you mean {lower[near[0]]!r}?" if near else ""

@@ -148,7 +148,11 @@ def _labels(y: pd.Series) -> np.ndarray:
     if types.is_bool_dtype(y.dtype):
         return y.to_numpy(dtype=bool)
     if types.is_numeric_dtype(y.dtype):
-        own = y.dtype if isinstance(y.dtype, np.dtype) else np.dtype(np.int64 if types.is_integer_dtype(y.dtype) else float)
+        own = (
+            y.dtype
+            if isinstance(y.dtype, np.dtype)
+            else np.dtype(np.int64 if types.is_integer_dtype(y.dtype) else float)
+        )
         return y.to_numpy(dtype=own)
     values = y.to_numpy(dtype=object)
     kinds = {type(v) for v in values}
@@ -171,5 +175,5 @@ def _infer_task(y: pd.Series) -> tuple[str, str]:
     values = y.to_numpy(dtype=np.float64)
     whole = bool(np.all(values == np.floor(values)))
     if distinct == 2 or (whole and distinct <= _MOST_CLASSES and distinct <= max(2, len(y) // 5)):
-        return "classification", f"{distinct} different numbers; task regression would predict a number"
+        return "classification", f"{distinct} different numbers; with task regression it is taken as a number"
     return "regression", f"{distinct:,} different numbers"

@@ -183,7 +183,9 @@ class _TableModel(BaseEstimator):
         """The table to predict: columns by name where both sides have names, else by place."""
         table = read_table(X)
         if not len(table):
-            raise TableError(f"Found array with 0 sample(s) (shape={table.frame.shape}) while a minimum of 1 is required.")
+            raise TableError(
+                f"Found array with 0 sample(s) (shape={table.frame.shape}) while a minimum of 1 is required."
+            )
         learned = [kind.column for kind in self.features_.kinds]
         here, there = _has_names(X), learned != array_names(len(learned))
         if here and there:
