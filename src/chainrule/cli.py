@@ -23,11 +23,11 @@ def say(text: str = "") -> None:
 class _Commands(TyperGroup):
     """A command line that was wrong gets one sentence, as every other bad input."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs.pop("standalone_mode", True):
-            return super().main(*args, standalone_mode=False, **kwargs)
+    def main(self, *args: Any, **options: Any) -> Any:
+        if not options.get("standalone_mode", True):
+            return super().main(*args, **options)
         try:
-            status = super().main(*args, standalone_mode=False, **kwargs)
+            status = super().main(*args, **{**options, "standalone_mode": False})
         except Exception as error:  # typer's own, told by what it has: a sentence and an exit status
             if not hasattr(error, "format_message") or _state["debug"]:
                 raise
@@ -38,7 +38,7 @@ class _Commands(TyperGroup):
                 context = getattr(error, "ctx", None)
                 path = context.command_path if context is not None else "chainrule"
                 say(f"chainrule: {text}{'' if text.endswith(('.', '?')) else '.'} See {path} --help")
-            sys.exit(error.exit_code)
+            sys.exit(getattr(error, "exit_code", 2))
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -165,9 +165,11 @@ def train(
     from chainrule import console
 
     options = {
-        "hidden_layer_sizes": _hidden(hidden), "activation": activation, "epochs": "auto" if epochs is None else epochs,
-        "batch_size": "auto" if batch_size is None else batch_size, "step_size": step_size, "weight_decay": weight_decay,
-        "patience": patience, "max_time": max_time, "random_state": seed, "n_threads": threads,
+        "hidden_layer_sizes": _hidden(hidden), "activation": activation,
+        "epochs": "auto" if epochs is None else epochs,
+        "batch_size": "auto" if batch_size is None else batch_size, "step_size": step_size,
+        "weight_decay": weight_decay, "patience": patience, "max_time": max_time,
+        "random_state": seed, "n_threads": threads,
     }  # fmt: skip
     result = console.train(
         table, target, out=out, task=task, test=test, weights=weights, kinds=_pairs(kind, "--kind"),

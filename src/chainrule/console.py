@@ -159,7 +159,8 @@ def _with_target(source: str, target: str | None) -> tuple[Table, str]:
         target = find_dataset(source).target
     if target is None:
         raise TableError(
-            f"say which column of {table.name} to predict: --target COLUMN. Its columns: {', '.join(table.columns[:12])}"
+            f"say which column of {table.name} to predict: --target COLUMN. "
+            f"Its columns: {', '.join(table.columns[:12])}"
             + (f" … ({len(table.columns)} in all)" if len(table.columns) > 12 else "")
         )
     return table, target
@@ -206,7 +207,8 @@ def _weights(table: Table, column: str) -> np.ndarray:
         row = int(np.argmax(wrong))
         what = "missing" if pd.isna(given.iloc[row]) else shown(given.iloc[row])
         raise TableError(
-            f"{table.name}: the weight in column {column!r}, {table.row(row)}, is {what}; weights are finite numbers ≥ 0"
+            f"{table.name}: the weight in column {column!r}, {table.row(row)}, is {what}; "
+            "weights are finite numbers ≥ 0"
         )
     if not values.any():
         raise TableError(f"{table.name}: the weights in column {column!r} are all 0; nothing is left to learn from")
@@ -268,10 +270,8 @@ def _show_training(model: Any, say: Say) -> None:
         e = events[k]
         kept = "  ← lowest: kept" if e.epoch == outcome.best_epoch else ""
         say(f"  {e.epoch:>5}   {e.loss:>17.4f}   {e.validation_loss:>17.4f}{kept}")
-    seconds = events[-1].seconds
-    say(
-        f"  stopped because {outcome.stopped_because}; {seconds:.1f} s, {events[-1].rows / max(seconds, 1e-9):,.0f} rows/s"
-    )
+    seconds, rows = events[-1].seconds, events[-1].rows
+    say(f"  stopped because {outcome.stopped_because}; {seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} rows/s")
 
 
 def _compare(result: dict[str, Any], say: Say) -> None:
@@ -315,7 +315,7 @@ def _check_out(out: str, source: str, model_path: Path) -> None:
 
 
 def _show_report(table: Table, model: Any, say: Say) -> None:
-    report = model.last_report_
+    report = model.report(table)
     report.ignored = [c for c in report.ignored if c not in (model.target_.name, model.extra_.get("weights"))]
     for sentence in [*table.notes, *report.sentences()]:
         say(f"note: {sentence}")

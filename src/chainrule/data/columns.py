@@ -191,7 +191,7 @@ _DAY = 86_400.0
 
 @dataclass
 class Date:
-    """A date: its day number as a number, the month and the weekday as points on a circle, the hour if there are times."""
+    """A date: its day number, the month and the weekday as points on a circle, the hour too if there are times."""
 
     name: str
     middle: float

@@ -168,7 +168,8 @@ def _mixed(table: Table, column: str, parsed: pd.Series, what: str) -> str:
     return (
         f"{table.name}: column {column!r} holds {what}, but {len(places)} of its {len(parsed)} values "
         f"{'is none' if len(places) == 1 else 'are none'} ({some}). Correct or empty "
-        f"{'it' if len(places) == 1 else 'them'}, or say that the column is a category: kinds={{{column!r}: 'category'}} "
+        f"{'it' if len(places) == 1 else 'them'}, or say that the column is a category: "
+        f"kinds={{{column!r}: 'category'}} "
         f"(on the command line --kind {shlex.quote(f'{column}=category')})"
     )
 

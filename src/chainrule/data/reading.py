@@ -68,6 +68,8 @@ def read_table(source: Any, *, name: str | None = None) -> Table:
 def _frame(source: Any) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         return source
+    if hasattr(source, "toarray"):
+        raise TypeError(f"sparse data ({type(source).__name__}) cannot be read as a table; pass X.toarray()")
     if hasattr(source, "collect") and hasattr(source, "lazy"):  # a lazy polars frame
         source = source.collect()
     if hasattr(source, "to_pandas"):
@@ -85,8 +87,6 @@ def _frame(source: Any) -> pd.DataFrame:
 
 
 def _frame_of_array(source: Any) -> pd.DataFrame:
-    if hasattr(source, "toarray"):
-        raise TypeError(f"sparse data ({type(source).__name__}) cannot be read as a table; pass X.toarray()")
     try:
         array = np.asarray(source)
     except ValueError:
@@ -249,8 +249,9 @@ def _is_blank(row: list[str]) -> bool:
 
 
 def _check_lines(text: str, delimiter: str, name: str) -> tuple[list[str], np.ndarray, set[str]]:
-    """(names, the line on which each row begins, words that are read as missing); a row of another width is an error."""
-    words, doubtful = frozenset(_DOUBTFUL), set()
+    """(names, the line on which each row begins, words read as missing); a row of another width is an error."""
+    words = frozenset(_DOUBTFUL)
+    doubtful: set[str] = set()
     reader = _reader(text, delimiter)
     header: list[str] | None = None
     lines: list[int] = []

@@ -82,7 +82,9 @@ def check_names(table: Table) -> None:
         table.frame = table.frame.set_axis([str(c) for c in columns], axis=1)
     refuse_repeated(table.frame.columns, table.name)
     if table.frame.shape[1] == 0:
-        raise TableError(f"{table.name} has no columns")
+        raise TableError(
+            f"{table.name} has no columns: 0 feature(s) (shape={table.frame.shape}) while a minimum of 1 is required."
+        )
 
 
 def refuse_repeated(names: Iterable[str], table: str) -> None:
@@ -102,7 +104,10 @@ def suggestion(name: str, columns: Iterable[Any]) -> str:
     """' Did you mean …? Its columns: …'"""
     columns = [str(c) for c in columns]
     if len(columns) == 1 and re.search(r"\W", columns[0]):
-        return f" It has a single column, {shown(columns[0])}: columns must be separated by a comma, semicolon, tab or pipe"
+        return (
+            f" It has a single column, {shown(columns[0])}: "
+            "columns must be separated by a comma, semicolon, tab or pipe"
+        )
     lower = {c.lower(): c for c in columns}
     near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
     hint = f" Did you mean {lower[near[0]]!r}?" if near else ""

@@ -78,7 +78,11 @@ class Target:
             number = pd.api.types.is_numeric_dtype(y.dtype)
             raise TableError(
                 f"{where} has {len(counts)} different values in {len(y)} rows, too many for classes; "
-                + ("predict it as a number (task regression)" if number else "is it the wrong column?")
+                + (
+                    "it looks continuous: predict it as a number (task regression)"
+                    if number
+                    else "is it the wrong column?"
+                )
             )
         classes = np.array(sorted(counts.index.tolist()), dtype=labels.dtype)
         alone = [str(c) for c in counts.index[counts == 1]]

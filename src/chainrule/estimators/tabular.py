@@ -1,4 +1,4 @@
-"""Floor 4, estimators: TableClassifier and TableRegressor: a DataFrame as it is -> features -> network -> predictions."""
+"""Floor 4, estimators: TableClassifier and TableRegressor: a table as it is -> features -> network -> predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from chainrule.data import Features, Table, TableError, Target, array_names, infer_kinds, read_table, shown, split
+from chainrule.data import (
+    Features,
+    Report,
+    Table,
+    TableError,
+    Target,
+    array_names,
+    infer_kinds,
+    read_table,
+    shown,
+    split,
+)
 from chainrule.descent import DivergenceError, get_method
 from chainrule.descent.schedules import get_schedule
 from chainrule.engine import Network, Plan, Run, error
@@ -176,8 +187,13 @@ class _TableModel(BaseEstimator):
 
     def _scores(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "network_")
-        block, self.last_report_ = self.features_.transform(self._rows(X), dtype=np.float32)
+        block, _ = self.features_.transform(self._rows(X), dtype=np.float32)
         return self.network_(block).astype(np.float64)
+
+    def report(self, X: Any) -> Report:
+        """What `predict` meets in the rows of X: missing values, values never seen in training, columns not used."""
+        check_is_fitted(self, "network_")
+        return self.features_.transform(self._rows(X), dtype=np.float32)[1]
 
     def _rows(self, X: Any) -> Table:
         """The table to predict: columns by name where both sides have names, else by place."""
@@ -209,7 +225,7 @@ class _TableModel(BaseEstimator):
 
 class TableClassifier(ClassifierMixin, _TableModel):
     __doc__ = (
-        """A multilayer perceptron for a table as it is: numbers, categories, dates and missing values; the target a class.
+        """A multilayer perceptron for a table as it is (numbers, categories, dates, gaps); the target a class.
 
 """
         + parameters_section(TABLE_PARAMETERS.values())
@@ -290,12 +306,13 @@ columns are part of the model, and of its file.
 
     def predict(self, X):
         """The most probable label of each row."""
-        return self.target_.decode(self.predict_proba(X).argmax(axis=1))
+        codes = self.predict_proba(X).argmax(axis=1)
+        return self.target_.decode(codes)
 
 
 class TableRegressor(RegressorMixin, _TableModel):
     __doc__ = (
-        """A multilayer perceptron for a table as it is: numbers, categories, dates and missing values; the target a number.
+        """A multilayer perceptron for a table as it is (numbers, categories, dates, gaps); the target a number.
 
 The network is trained on the standardised target; predictions are in the target's own unit, kept within the range
 seen in training.
@@ -404,9 +421,10 @@ def _check_lengths(table: Table, y: pd.Series) -> None:
         raise TableError(
             f"X has {len(table)} rows and y has {len(y)}: inconsistent numbers of samples; they must be of one length"
         )
+    if not len(table):
+        raise TableError(f"Found array with 0 sample(s) (shape={table.frame.shape}) while a minimum of 1 is required.")
     if len(table) < _FEWEST_ROWS:
-        what = f"there are {len(table)} rows (samples) to train on; at least {_FEWEST_ROWS} are needed"
-        raise TableError(what if len(table) else f"Found array with 0 sample(s): {what}")
+        raise TableError(f"too few rows to train on: n_samples = {len(table)}, at least {_FEWEST_ROWS} are needed")
 
 
 def _check_weights(weights: Any, n: int) -> np.ndarray | None:
@@ -421,7 +439,7 @@ def _check_weights(weights: Any, n: int) -> np.ndarray | None:
         row = int(np.argmax(wrong))
         raise TableError(f"sample_weight must be finite numbers ≥ 0; in row {row} it is {shown(weights[row])}")
     if not weights.any():
-        raise TableError("sample_weight is 0 in every row; nothing is left to learn from")
+        raise TableError("sample_weight is zero in every row; nothing is left to learn from")
     return weights / weights[weights > 0].mean()
 
 
