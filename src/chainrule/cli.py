@@ -26,6 +26,7 @@ class _Commands(TyperGroup):
     def main(self, *args: Any, **options: Any) -> Any:
         if not options.get("standalone_mode", True):
             return super().main(*args, **options)
+        _state["debug"] = False
         try:
             status = super().main(*args, **{**options, "standalone_mode": False})
         except Exception as error:  # typer's own, told by what it has: a sentence and an exit status

@@ -62,7 +62,7 @@ def train(
         table = _drop_missing(table, target, notes)
     row_weights = None if weights is None else _weights(table, weights)
     if row_weights is not None and not row_weights.all():
-        notes.append(f"{_rows(int((row_weights == 0).sum()))} with the weight 0 are left out")
+        notes.append(f"left out: {_rows(int((row_weights == 0).sum()))} with the weight 0")
         table, row_weights = table.take(row_weights > 0), row_weights[row_weights > 0]
     if len(table) < _FEWEST_ROWS:
         raise TableError(
@@ -195,7 +195,7 @@ def _looks_like_model(path: Path) -> bool:
 def _drop_missing(table: Table, target: str, notes: list[str]) -> Table:
     keep = table.column(target).notna().to_numpy()
     if not keep.all():
-        notes.append(f"{_rows(int((~keep).sum()))} without a {target} are left out")
+        notes.append(f"left out: {_rows(int((~keep).sum()))} without a {target}")
     return table.take(keep)
 
 

@@ -192,15 +192,14 @@ def _from_csv(data: bytes, name: str) -> Table:
 
 
 def _decode(data: bytes, name: str, notes: list[str]) -> str:
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+    for mark, encoding in ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16-LE"), (b"\xfe\xff", "UTF-16-BE")):
         if data.startswith(mark):
             try:
-                return data.decode(encoding)
+                return data[len(mark) :].decode(encoding)
             except UnicodeDecodeError as error:
-                line = data[: error.start].count(b"\n") + 1
+                line = data[: len(mark) + error.start].count(b"\n") + 1
                 raise TableError(
-                    f"{name} begins as {encoding.removesuffix('-sig').upper()} text but line {line} is not "
-                    f"({error.reason}); save it as UTF-8"
+                    f"{name} begins as {encoding} text but line {line} is not ({error.reason}); save it as UTF-8"
                 ) from error
     try:
         return data.decode("utf-8")

@@ -99,6 +99,7 @@ class _TableModel(BaseEstimator):
     def prepare(self, X: Any, y: Any, sample_weight: Any = None) -> Prepared:
         """What `fit` does before the first step: learn columns and target, make the untrained network; for `train`."""
         self.check_parameters()
+        was_text = np.asarray(y).dtype.kind == "U" if isinstance(y, np.ndarray | list) else False
         table, y = read_table(X), _named(y)
         _check_lengths(table, y)
         weights = _check_weights(sample_weight, len(table))
@@ -107,6 +108,8 @@ class _TableModel(BaseEstimator):
             table, y, weights = table.take(keep), y.iloc[keep], weights[keep]
             _check_lengths(table, y)
         self.target_ = Target.learn(y, self.task, table)
+        if was_text and self.target_.classes is not None:  # as NumPy has them
+            self.target_.classes = self.target_.classes.astype(str)
         codes = self.target_.encode(y, table)
         self.seed_ = _seed(self.random_state)
         train, held = split(len(table), self.validation_fraction, seed=self.seed_, stratify=self._strata(codes))
