@@ -66,8 +66,9 @@ def infer_kind(table: Table, column: str) -> Kind:
     nearly all are distinct and short, text if long and mostly distinct, else category. pandas categoricals: category.
     """
     values = table.frame[column]
-    missing = int(values.isna().sum())
-    present = values.dropna()
+    gaps = values.isna().to_numpy()
+    missing = int(gaps.sum())
+    present = values[~gaps] if missing else values
     if present.empty:
         return Kind(column, "empty", "every value is missing", missing)
     kind, reason = _infer(table, column, values, present)
@@ -77,7 +78,7 @@ def infer_kind(table: Table, column: str) -> Kind:
 def _infer(table: Table, column: str, values: pd.Series, present: pd.Series) -> tuple[str, str]:
     types = pd.api.types
     try:
-        distinct = int(present.nunique())
+        distinct = len(pd.unique(present.array))
     except (TypeError, ValueError):
         distinct = -1
     if distinct < 0 or isinstance(present.iloc[0], list | dict | tuple | set | np.ndarray):
@@ -201,10 +202,16 @@ def parse_dates(values: pd.Series, day_first: bool | None = None) -> pd.Series:
         day_first = is_day_first(text) if day_first is None else day_first
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = pd.to_datetime(text, errors="coerce", dayfirst=day_first, format="mixed", utc=True)
+            found = _to_datetime(text, False)
+            if day_first:  # pandas would turn ISO dates around as well
+                found = _to_datetime(text.where(text.str.match(_AMBIGUOUS.pattern)), True).fillna(found)
     if getattr(found.dt, "tz", None) is not None:
         found = found.dt.tz_convert("UTC").dt.tz_localize(None)
     return found.astype("datetime64[us]")
+
+
+def _to_datetime(text: pd.Series, day_first: bool) -> pd.Series:
+    return pd.to_datetime(text, errors="coerce", dayfirst=day_first, format="mixed", utc=True)
 
 
 def _short(date: Any) -> str:

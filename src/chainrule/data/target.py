@@ -170,8 +170,10 @@ def _labels(y: pd.Series) -> np.ndarray:
 def _infer_task(y: pd.Series) -> tuple[str, str]:
     distinct = int(y.nunique())
     types = pd.api.types
-    if types.is_bool_dtype(y.dtype) or isinstance(y.dtype, pd.CategoricalDtype) or not types.is_numeric_dtype(y.dtype):
-        if not types.is_numeric_dtype(y.dtype) and not types.is_bool_dtype(y.dtype):
+    if isinstance(y.dtype, pd.CategoricalDtype) or types.is_bool_dtype(y.dtype):
+        return "classification", f"{distinct:,} different values"
+    if not types.is_numeric_dtype(y.dtype):
+        if not types.is_datetime64_any_dtype(y.dtype):
             parsed = pd.to_numeric(y.astype("string"), errors="coerce")
             if parsed.notna().all() and parsed.nunique() > _MOST_CLASSES:
                 return "regression", f"{distinct:,} different numbers"
