@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 import tempfile
 import time
@@ -92,13 +93,14 @@ def train(
     if not len(model.history_):
         raise KeyboardInterrupt("interrupted before the first epoch was done; nothing was saved")
     _show_training(model, say)
+    guess = scores.plain(model, codes[rows], None if row_weights is None else row_weights[rows])
     held_weights = None if row_weights is None else row_weights[held]
-    result = scores.of(model, inputs.take(held), codes[held], held_weights, baseline=scores.plain(model, codes[rows]))
+    result = scores.of(model, inputs.take(held), codes[held], held_weights, baseline=guess)
     scores.show(result, f"score on the {_rows(len(held))} held out", say)
     _compare(result, say)
     save(model, path, extra={"source": table.name, "weights": weights, "scores": result})
     say(f"saved: {path} ({path.stat().st_size / 1024:,.0f} kB), {time.perf_counter() - started:.1f} s in all")
-    say(f"next:  chainrule predict {path} NEW_TABLE.csv")
+    say(f"next:  chainrule predict {shlex.quote(str(path))} NEW_TABLE.csv")
     said = {"model": str(path), "task": learned.task, "target": target, "rows": len(table), "epochs": model.n_iter_}
     return {**said, "stopped_because": model.outcome_.stopped_because, **result}
 

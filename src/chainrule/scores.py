@@ -20,11 +20,12 @@ _WORDS = {
 }
 
 
-def plain(model: Any, codes: np.ndarray) -> np.ndarray:
+def plain(model: Any, codes: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """The plain guess from the targets of the training rows: the share of each class, or (mean, median)."""
     if model.task == "classification":
-        return np.bincount(codes, minlength=len(model.classes_)) / len(codes)
-    return np.array([codes.mean(), np.median(codes)])
+        counts = np.bincount(codes, weights, minlength=len(model.classes_))
+        return np.asarray(counts / counts.sum())
+    return np.array([np.average(codes, weights=weights), np.median(codes)])
 
 
 def of(

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from chainrule.data import Table, TableError, read_table, shown
+from chainrule.data import Table, TableError, infer_kinds, read_table, shown
+from chainrule.data.reading import _from_csv
 
 PLAIN = 'name,size,when\nÄnne,1.5,2024-01-02\n"Bo, Jr",2,2024-02-03\nCy,-3.25,2024-03-04\n'
 
@@ -145,3 +148,24 @@ def test_values_are_shown_as_people_write_them():
     assert shown(np.int64(3)) == "3"
     assert shown(np.str_("x")) == "'x'"
     assert len(shown("y" * 1000)) <= 40
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from('ab1.5,;\t|"\n\r ?-é\x0b\u2028'), max_size=60).map(lambda text: "a,b\n" + text))
+def test_any_text_is_a_table_or_one_sentence(text):
+    try:
+        table = _from_csv(text.encode(), "t.csv")
+    except TableError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        return
+    assert len(table.places) == len(table) > 0
+    assert (np.diff(table.places) > 0).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_table_or_a_sentence(data):
+    try:
+        infer_kinds(_from_csv(data, "t.csv"))
+    except TableError as error:
+        assert str(error).startswith("t.csv")  # noqa: PT017

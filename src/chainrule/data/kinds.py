@@ -143,7 +143,8 @@ def _of_strings(table: Table, column: str, present: pd.Series, distinct: int) ->
     if distinct > _FEW and distinct / len(present) > _DISTINCT_SHARE:
         if length > _TEXT_LENGTH or text.str.contains(" ").mean() > 0.5:
             return "text", f"{distinct:,} different texts in {len(present):,} rows"
-        return "identifier", f"{distinct:,} different values in {len(present):,} rows"
+        partly = f", {share:.0%} of them numbers" if share > 0.1 else ""
+        return "identifier", f"{distinct:,} different values in {len(present):,} rows{partly}"
     if len(present) >= 10 and distinct == len(present) and length > _TEXT_LENGTH:
         return "text", f"{distinct:,} different texts in {len(present):,} rows"
     return "category", _different(distinct, "value")
