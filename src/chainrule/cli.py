@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -9,8 +10,41 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+_state = {"debug": False}
+
+
+def say(text: str = "") -> None:
+    """One line for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class _Commands(TyperGroup):
+    """A command line that was wrong gets one sentence, as every other bad input."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        if not options.get("standalone_mode", True):
+            return super().main(*args, **options)
+        _state["debug"] = False
+        try:
+            status = super().main(*args, **{**options, "standalone_mode": False})
+        except Exception as error:  # typer's own, told by what it has: a sentence and an exit status
+            if not hasattr(error, "format_message") or _state["debug"]:
+                raise
+            text = error.format_message().strip()
+            if type(error).__name__ == "NoArgsIsHelpError":
+                print(text, file=sys.stderr)
+            else:
+                context = getattr(error, "ctx", None)
+                path = context.command_path if context is not None else "chainrule"
+                say(f"chainrule: {text}{'' if text.endswith(('.', '?')) else '.'} See {path} --help")
+            sys.exit(getattr(error, "exit_code", 2))
+        sys.exit(status if isinstance(status, int) else 0)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Train a multilayer perceptron on a table, in one command.",
     no_args_is_help=True,
     add_completion=False,
@@ -18,12 +52,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_state = {"debug": False}
-
-
-def say(text: str = "") -> None:
-    """One line for people."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def _version(value: bool) -> None:
@@ -49,33 +77,39 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        from chainrule.data import TableError
-        from chainrule.descent import DivergenceError
-        from chainrule.files import FileError
-
         try:
             return function(*args, **kwargs)
-        except (TableError, FileError) as error:
-            _fail(error, 2)
-        except DivergenceError as error:
-            _fail(error, 1)
-        except BrokenPipeError:
-            sys.stderr.close()
+        except typer.Exit:
+            raise
+        except BrokenPipeError:  # whoever read has enough, as head does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            say("\ninterrupted")
+        except KeyboardInterrupt as error:
+            say(f"\nchainrule: {str(error) or 'interrupted; nothing was written'}")
             raise typer.Exit(130) from None
-        except ValueError as error:
-            _fail(error, 2)
+        except Exception as error:
+            if _state["debug"]:
+                raise
+            status, text = _judge(error)
+            say(f"chainrule: {text}")
+            raise typer.Exit(status) from None
 
     return app.command()(guarded)
 
 
-def _fail(error: Exception, status: int) -> None:
-    if _state["debug"]:
-        raise error
-    say(f"chainrule: {error}")
-    raise typer.Exit(status) from None
+def _judge(error: Exception) -> tuple[int, str]:
+    """(exit status, sentence): 2 for bad input, 1 for what failed although the input was good."""
+    from chainrule.descent import DivergenceError
+
+    if isinstance(error, DivergenceError):
+        return 1, str(error)
+    if isinstance(error, ValueError):
+        return 2, str(error)
+    if isinstance(error, MemoryError):
+        return 1, "there is not enough memory for this table and network"
+    if isinstance(error, OSError):
+        return 1, f"{error.filename or 'the output'}: {error.strerror or error}"
+    return 1, f"this should not happen: {type(error).__name__}: {error}. chainrule --debug … shows where"
 
 
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
@@ -85,7 +119,7 @@ def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
     for text in given or []:
         name, equals, value = text.rpartition("=")
         if not equals or not name:
-            raise TableError(f"{option} takes COLUMN=KIND, got {text!r}")
+            raise TableError(f"{option} takes COLUMN=KIND, such as zip=category; got {text!r}")
         found[name] = value
     return found
 
@@ -94,7 +128,7 @@ def _hidden(text: str) -> tuple[int, ...]:
     from chainrule.data import TableError
 
     try:
-        sizes = tuple(int(part) for part in text.split(",") if part.strip())
+        sizes = tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
         sizes = (0,)
     if any(size < 1 for size in sizes):
@@ -110,21 +144,19 @@ def train(
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
     hidden: Annotated[str, typer.Option(help="Units of each hidden layer.")] = "128,64",
     activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the rows; default by the number of rows.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows of a minibatch; default by the number.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the rows; default by the number of rows.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows of a minibatch; default by the number.")] = None,
     step_size: Annotated[float, typer.Option(help="AdamW's first step size.")] = 0.002,
-    weight_decay: Annotated[float, typer.Option(min=0.0, help="AdamW's decay of the weights.")] = 0.02,
+    weight_decay: Annotated[float, typer.Option(help="AdamW's decay of the weights.")] = 0.02,
     test: Annotated[float, typer.Option(help="Share of rows held out for the final score.")] = 0.2,
-    patience: Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs without improvement.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without improvement.")] = None,
     max_time: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     weights: Annotated[str | None, typer.Option(help="A column with the weight of each row.")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="COLUMN=KIND, to overrule what was inferred.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="A column not to learn from.")] = None,
     drop_missing_target: Annotated[bool, typer.Option(help="Leave out rows without a target.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of everything that is random.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default all.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; default all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Train on a table and save the model.
@@ -134,9 +166,11 @@ def train(
     from chainrule import console
 
     options = {
-        "hidden_layer_sizes": _hidden(hidden), "activation": activation, "epochs": epochs or "auto",
-        "batch_size": batch_size or "auto", "step_size": step_size, "weight_decay": weight_decay,
-        "patience": patience, "max_time": max_time, "random_state": seed, "n_threads": threads,
+        "hidden_layer_sizes": _hidden(hidden), "activation": activation,
+        "epochs": "auto" if epochs is None else epochs,
+        "batch_size": "auto" if batch_size is None else batch_size, "step_size": step_size,
+        "weight_decay": weight_decay, "patience": patience, "max_time": max_time,
+        "random_state": seed, "n_threads": threads,
     }  # fmt: skip
     result = console.train(
         table, target, out=out, task=task, test=test, weights=weights, kinds=_pairs(kind, "--kind"),
@@ -186,4 +220,4 @@ def datasets(
 
 def main() -> None:
     """The entry point."""
-    app()
+    app(prog_name="chainrule")

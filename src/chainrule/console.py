@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,28 +14,37 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils._param_validation import InvalidParameterError
 
 from chainrule.data import (
     DATASETS,
     LEFT_OUT,
+    Kind,
     Table,
     TableError,
     Target,
     find_dataset,
+    infer_kinds,
     read_table,
+    shown,
     split,
 )
 from chainrule.data import (
     datasets as shipped,
 )
+from chainrule.estimators.parameters import TABLE_PARAMETERS
 from chainrule.estimators.tabular import TableClassifier, TableRegressor
 from chainrule.files import FileError, write_atomically
 from chainrule.interchange import load, save
 
+from . import scores
+
 Say = Callable[[str], None]
 _MODELS = {"classification": TableClassifier, "regression": TableRegressor}
-# No more rows than this leave nothing to train on and to score.
+# Fewer rows than this leave nothing to train on and to score.
 _FEWEST_ROWS = 10
+# What an option is called where it is not the parameter's name.
+_OPTIONS = {"hidden_layer_sizes": "--hidden", "n_threads": "--threads", "random_state": "--seed"}
 
 
 def train(
@@ -41,206 +53,236 @@ def train(
 ) -> dict[str, Any]:  # fmt: skip
     """Read, show, train, score, save."""
     started = time.perf_counter()
-    table, target = _table(source, target)
+    _check_options(options, test)
     path = _model_path(source, out)
-    table.require([target, *([weights] if weights else []), *exclude, *kinds])
+    table, target = _with_target(source, target)
+    _check_columns(table, target, weights, exclude, kinds)
+    size = f"{table.name}: {_rows(len(table))}, {len(table.columns):,} columns"
+    notes = list(table.notes)
     if drop_missing_target:
-        table = _drop_missing(table, target, say)
-    learned = Target.learn(table.column(target), task, table.row)
+        table = _drop_missing(table, target, notes)
+    row_weights = None if weights is None else _weights(table, weights)
+    if row_weights is not None and not row_weights.all():
+        notes.append(f"left out: {_rows(int((row_weights == 0).sum()))} with the weight 0")
+        table, row_weights = table.take(row_weights > 0), row_weights[row_weights > 0]
     if len(table) < _FEWEST_ROWS:
         raise TableError(
-            f"{table.name} has {len(table)} row{'s' * (len(table) != 1)}; at least {_FEWEST_ROWS} are needed to train and to score"
+            f"{table.name} has {_rows(len(table))} to use; at least {_FEWEST_ROWS} are needed to train and to score"
         )
-    X = table.frame.drop(columns=[c for c in {target, weights, *exclude} if c])
     y = table.column(target)
-    row_weights = None if weights is None else _weights(table, weights)
-    codes = learned.encode(y)
-    strata = codes if learned.task == "classification" else None
-    rows, held = split(len(table), test, seed=seed, stratify=strata)
+    learned = Target.learn(y, task, table)
+    codes = learned.encode(y, table)
+    inputs = table.drop([c for c in (target, weights, *exclude) if c])
+    if not inputs.columns:
+        raise TableError(f"{table.name} has no column left to learn from beside {target!r}")
+    found = infer_kinds(inputs, kinds)
+    inputs.kinds = {kind.column: kind for kind in found}
+    rows, held = split(len(table), test, seed=seed, stratify=codes if learned.task == "classification" else None)
+    if len(rows) < _FEWEST_ROWS // 2:
+        raise TableError(f"--test {test:g} leaves {_rows(len(rows))} of {len(table)} to train on; hold out fewer")
     model = _MODELS[learned.task](**options, kinds=kinds or None, progress=True)
-    say(f"{table.name}: {len(table):,} rows, {len(table.columns)} columns")
-    for note in [*table.notes, *learned.notes]:
+    part = inputs.take(rows)
+    given = model.prepare(part, y.iloc[rows], None if row_weights is None else row_weights[rows])
+    say(size)
+    for note in [*notes, *learned.notes]:
         say(f"  note: {note}")
-    part = Table(X.iloc[rows], table.name, first_line=None)
-    model.fit(part, y.iloc[rows], None if row_weights is None else row_weights[rows])
-    _show_columns(model, say)
-    _show_target(model, learned, y, say)
-    _show_network(model, say)
+    _show_target(learned, codes, say)
+    _show_columns(found, model, say)
+    _show_plan(model, given, len(held), say)
+    model.train(given)
+    if not len(model.history_):
+        raise KeyboardInterrupt("interrupted before the first epoch was done; nothing was saved")
     _show_training(model, say)
-    result = _scores(
-        model, X.iloc[held], y.iloc[held], y.iloc[rows], None if row_weights is None else row_weights[held]
-    )
-    _show_scores(result, len(held), say)
-    save(model, path, extra={"source": str(source), "weights": weights, "scores": result})
+    guess = scores.plain(model, codes[rows], None if row_weights is None else row_weights[rows])
+    held_weights = None if row_weights is None else row_weights[held]
+    result = scores.of(model, inputs.take(held), codes[held], held_weights, baseline=guess)
+    scores.show(result, f"score on the {_rows(len(held))} held out", say)
+    _compare(result, say)
+    save(model, path, extra={"source": table.name, "weights": weights, "scores": result})
     say(f"saved: {path} ({path.stat().st_size / 1024:,.0f} kB), {time.perf_counter() - started:.1f} s in all")
-    if source != "-":
-        say(f"next:  chainrule predict {path} NEW_TABLE.csv")
-    return {
-        "model": str(path),
-        "task": learned.task,
-        "target": target,
-        "rows": len(table),
-        "epochs": model.n_iter_,
-        **result,
-    }
+    say(f"next:  chainrule predict {shlex.quote(str(path))} NEW_TABLE.csv")
+    said = {"model": str(path), "task": learned.task, "target": target, "rows": len(table), "epochs": model.n_iter_}
+    return {**said, "stopped_because": model.outcome_.stopped_because, **result}
 
 
-def _table(source: str, target: str | None) -> tuple[Table, str]:
-    if source in DATASETS and not Path(source).exists():
-        row = find_dataset(source)
-        return read_table(row.path), target or row.target
-    table = read_table(source)
+def _rows(n: int) -> str:
+    return f"{n:,} row{'s' * (n != 1)}"
+
+
+# ---------------------------------------------------------------- checks before anything is read
+
+
+def _check_options(options: dict[str, Any], test: float) -> None:
+    if not 0 < test < 1:
+        raise TableError(f"--test takes the share of rows to hold out, between 0 and 1, such as 0.2; got {test:g}")
+    if options["random_state"] < 0:
+        raise TableError(f"--seed takes a whole number ≥ 0; got {options['random_state']}")
+    try:
+        TableRegressor(**options).check_parameters()
+    except InvalidParameterError as error:
+        found = re.match(r"The '(\w+)' parameter", str(error))
+        if not found:
+            raise
+        name = found[1]
+        words = TABLE_PARAMETERS[name].kind.replace("int", "a whole number").replace("float", "a number")
+        words = re.sub(r" or (None|'auto')$", "", words)
+        option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
+        raise TableError(f"{option} takes {words}; got {options[name]}") from None
+
+
+def _check_columns(table: Table, target: str, weights: str | None, exclude: list[str], kinds: dict[str, str]) -> None:
+    table.require([target, *([weights] if weights else []), *exclude, *kinds])
+    if target in exclude:
+        raise TableError(f"--exclude {target}: that is the column to predict")
+    if target == weights:
+        raise TableError(f"--weights {target}: that is the column to predict")
+    for column in kinds:
+        if column == target:
+            raise TableError(f"--kind {column}: that is the column to predict; use --task classification or regression")
+        if column in exclude or column == weights:
+            raise TableError(f"--kind {column}: that column is not learned from")
+
+
+def _read(source: str) -> Table:
+    """A file, standard input or a shipped table's name."""
+    if source in DATASETS and not Path(source).is_file():
+        return read_table(find_dataset(source).path, name=f"{source} (ships with chainrule)")
+    try:
+        return read_table(source)
+    except TableError as error:
+        if source != "-" and not Path(source).exists() and not Path(source).suffix:
+            raise TableError(f"{error} Tables that ship with chainrule: {', '.join(DATASETS)}") from None
+        raise
+
+
+def _with_target(source: str, target: str | None) -> tuple[Table, str]:
+    table = _read(source)
+    if target is None and source in DATASETS and not Path(source).is_file():
+        target = find_dataset(source).target
     if target is None:
         raise TableError(
-            f"say which column of {table.name} to predict: --target COLUMN. Its columns: {', '.join(table.columns[:12])}"
+            f"say which column of {table.name} to predict: --target COLUMN. "
+            f"Its columns: {', '.join(table.columns[:12])}"
+            + (f" … ({len(table.columns)} in all)" if len(table.columns) > 12 else "")
         )
     return table, target
 
 
 def _model_path(source: str, out: str | None) -> Path:
-    path = (
-        Path(out)
-        if out
-        else Path("model.chainrule" if source == "-" else f"{Path(source).name.split('.')[0]}.chainrule")
-    )
-    if path.is_dir() or not path.parent.is_dir():
-        raise FileError(
-            f"cannot save the model as {path}: "
-            + ("it is a folder" if path.is_dir() else f"there is no folder {path.parent}")
-        )
+    """Where the model will be saved; an error now rather than after an hour of training."""
+    stem = "model" if source == "-" else re.sub(r"\.(csv|tsv|txt|parquet|pq|gz)$", "", Path(source).name, flags=re.I)
+    path = Path(out) if out is not None else Path(f"{stem.removesuffix('.csv')}.chainrule")
+    if out == "-":
+        raise FileError("a model cannot go to standard output; give --out the name of a file")
+    if path.is_dir() or not path.name:
+        raise FileError(f"cannot save the model as {str(path)!r}: it is a folder")
+    if not path.parent.is_dir():
+        raise FileError(f"cannot save the model as {path}: there is no folder {path.parent}")
+    if path.exists() and path.stat().st_size and not _looks_like_model(path):
+        raise FileError(f"{path} is there already and is not a model; it is not overwritten, give --out another name")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise FileError(f"cannot save the model in the folder {path.parent}: {error.strerror}") from None
     return path
 
 
-def _drop_missing(table: Table, target: str, say: Say) -> Table:
-    keep = table.column(target).notna()
+def _looks_like_model(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{"
+
+
+def _drop_missing(table: Table, target: str, notes: list[str]) -> Table:
+    keep = table.column(target).notna().to_numpy()
     if not keep.all():
-        say(f"  note: {int((~keep).sum())} rows without a {target} are left out")
-    return Table(table.frame[keep].reset_index(drop=True), table.name, table.notes)
+        notes.append(f"left out: {_rows(int((~keep).sum()))} without a {target}")
+    return table.take(keep)
 
 
 def _weights(table: Table, column: str) -> np.ndarray:
-    values = pd.to_numeric(table.column(column), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    given = table.column(column)
+    values = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = ~np.isfinite(values) | (values < 0)
     if wrong.any():
         row = int(np.argmax(wrong))
+        what = "missing" if pd.isna(given.iloc[row]) else shown(given.iloc[row])
         raise TableError(
-            f"{table.name}: the weight in column {column!r}, {table.row(row)}, is {table.column(column).iloc[row]!r}; "
+            f"{table.name}: the weight in column {column!r}, {table.row(row)}, is {what}; "
             "weights are finite numbers ≥ 0"
         )
-    return values
+    if not values.any():
+        raise TableError(f"{table.name}: the weights in column {column!r} are all 0; nothing is left to learn from")
+    return np.asarray(values)
 
 
 # ---------------------------------------------------------------- what people read
 
 
-def _show_columns(model: Any, say: Say) -> None:
-    used = [k for k in model.features_.kinds if k.kind not in LEFT_OUT]
-    outputs = {column.name: column.outputs for column in model.features_.columns}
-    width = min(28, max(len(k.column) for k in model.features_.kinds))
-    say(f"columns used: {len(used)}, as {len(model.features_.names)} inputs")
+def _show_columns(found: list[Kind], model: Any, say: Say) -> None:
+    used = [k for k in found if k.kind not in LEFT_OUT]
+    left = [k for k in found if k.kind in LEFT_OUT]
+    outputs = {column.name: len(column.outputs) for column in model.features_.columns}
+    width = min(28, max(len(k.column) for k in found))
+    say(f"learns from: {len(used):,} column{'s' * (len(used) != 1)}")
     for k in used[:30]:
-        gaps = f", {k.n_missing} missing" if k.n_missing else ""
-        count = len(outputs[k.column])
-        say(f"  {k.column:<{width}}  {k.kind:<9} {k.reason}{gaps}" + (f" → {count} inputs" if count > 1 else ""))
+        gaps = f", {k.n_missing:,} missing" if k.n_missing else ""
+        made = f" → {outputs[k.column]} numbers" if outputs[k.column] > 1 else ""
+        say(f"  {k.column:<{width}}  {k.kind:<9} {k.reason}{gaps}{made}")
     if len(used) > 30:
-        say(f"  … and {len(used) - 30} more")
-    left = [k for k in model.features_.kinds if k.kind in LEFT_OUT]
+        say(f"  … and {len(used) - 30:,} more")
+    if any(k.n_missing for k in used):
+        say("  (a missing number or date counts as the middle value and is marked, a missing category as none of them)")
     if left:
-        say(f"columns left out: {len(left)} (use one anyway with --kind COLUMN=KIND)")
+        say(f"leaves out: {len(left):,} column{'s' * (len(left) != 1)} (to use one anyway: --kind COLUMN=KIND)")
         for k in left[:15]:
             say(f"  {k.column:<{width}}  {k.kind:<9} {k.reason}")
         if len(left) > 15:
-            say(f"  … and {len(left) - 15} more")
+            say(f"  … and {len(left) - 15:,} more")
 
 
-def _show_target(model: Any, learned: Target, y: pd.Series, say: Say) -> None:
-    say(f"target: {learned.name}, {learned.task} ({learned.reason})")
-    if learned.classes is not None:
-        counts = np.bincount(learned.encode(y), minlength=len(learned.classes))
-        shown = [f"{c} {n}" for c, n in zip(learned.classes[:10], counts, strict=False)]
-        say("  rows per class: " + ", ".join(shown) + (" …" if len(learned.classes) > 10 else ""))
+def _show_target(learned: Target, codes: np.ndarray, say: Say) -> None:
+    if learned.classes is None:
+        say(f"predicts: {learned.name}, a number from {codes.min():.6g} to {codes.max():.6g} ({learned.reason})")
+        return
+    say(f"predicts: {learned.name}, one of {len(learned.classes)} classes ({learned.reason})")
+    counts = np.bincount(codes, minlength=len(learned.classes))
+    some = [f"{c} {n:,}" for c, n in zip(learned.classes[:10], counts, strict=False)]
+    say("  rows of each: " + ", ".join(some) + (" …" if len(learned.classes) > 10 else ""))
 
 
-def _show_network(model: Any, say: Say) -> None:
+def _show_plan(model: Any, given: Any, n_held: int, say: Say) -> None:
+    say(
+        f"rows: {len(given.train):,} to learn from, {len(given.held):,} to choose the best moment to stop, "
+        f"{n_held:,} held out for the score"
+    )
     net = model.network_
-    sizes = " → ".join(map(str, net.sizes))
-    hidden, output = net.activations[:-1], net.activations[-1].name
-    names = ", ".join(dict.fromkeys(row.name for row in hidden)) or "no hidden layer"
-    say(f"network: {sizes} ({names}; output {output}), {net.K:,} parameters")
+    hidden = ", ".join(dict.fromkeys(row.name for row in net.activations[:-1])) or "no hidden layer"
+    sizes = " → ".join(f"{n:,}" for n in net.sizes)
+    say(f"network: {sizes} units ({hidden}; output {net.activations[-1].name}), {net.K:,} weights to find")
 
 
 def _show_training(model: Any, say: Say) -> None:
-    events = model.history_.events
-    shown = sorted({0, *(int(round(k)) for k in np.linspace(0, len(events) - 1, 6))}) if events else []
-    say("training:  epoch        loss  held-out loss")
-    for k in shown:
+    events, outcome = model.history_.events, model.outcome_
+    picked = {0, outcome.best_epoch - 1, *(round(k) for k in np.linspace(0, len(events) - 1, 6))}
+    say("training: error (loss) after each pass over the rows (epoch)")
+    say("  epoch   rows learned from   rows to choose by")
+    for k in sorted(picked):
         e = events[k]
+        kept = "  ← lowest: kept" if e.epoch == outcome.best_epoch else ""
+        say(f"  {e.epoch:>5}   {e.loss:>17.4f}   {e.validation_loss:>17.4f}{kept}")
+    seconds, rows = events[-1].seconds, events[-1].rows
+    say(f"  stopped because {outcome.stopped_because}; {seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} rows/s")
+
+
+def _compare(result: dict[str, Any], say: Say) -> None:
+    """A plain word where the network is no better than the baseline."""
+    main = "log_loss" if "log_loss" in result else "rmse"
+    if main in result and f"{main}_baseline" in result and result[main] >= result[f"{main}_baseline"]:
         say(
-            f"  {e.epoch:>14}  {e.loss:>10.4f}  {e.validation_loss:>13.4f}"
-            + ("  ← kept" if e.epoch == model.outcome_.best_epoch else "")
+            "  note: that is no better than the plain guess; these columns may not tell the target, or rows are too few"
         )
-    seconds = events[-1].seconds if events else 0.0
-    say(
-        f"  stopped because {model.outcome_.stopped_because}; kept epoch {model.outcome_.best_epoch}, "
-        f"{seconds:.1f} s, {events[-1].rows / max(seconds, 1e-9):,.0f} rows/s"
-        if events
-        else "  no epoch was finished"
-    )
-
-
-def _scores(model: Any, X: pd.DataFrame, y: pd.Series, y_train: pd.Series, weights: Any) -> dict[str, Any]:
-    """Scores on held-out rows beside the baseline that ignores the columns."""
-    from sklearn import metrics
-
-    true = model.target_.encode(y)
-    if model.task == "classification":
-        p = model.predict_proba(X)
-        codes = np.bincount(model.target_.encode(y_train), minlength=p.shape[1])
-        common = int(np.argmax(codes))
-        share = codes / codes.sum()
-        labels = np.arange(p.shape[1])
-        return {
-            "accuracy": float(metrics.accuracy_score(true, p.argmax(axis=1), sample_weight=weights)),
-            "accuracy_baseline": float(metrics.accuracy_score(true, np.full(len(true), common), sample_weight=weights)),
-            "log_loss": _log_loss(true, p, weights),
-            "log_loss_baseline": _log_loss(true, np.tile(share, (len(true), 1)), weights),
-            **({"roc_auc": float(metrics.roc_auc_score(true, p[:, 1], sample_weight=weights))}
-               if len(labels) == 2 and len(np.unique(true)) == 2 else {}),
-        }  # fmt: skip
-    found = model.predict(X)
-    plain = np.full(len(true), float(np.mean(model.target_.encode(y_train))))
-    scores = {
-        "r2": float(metrics.r2_score(true, found, sample_weight=weights)) if len(true) > 1 else float("nan"),
-        "rmse": float(metrics.root_mean_squared_error(true, found, sample_weight=weights)),
-        "rmse_baseline": float(metrics.root_mean_squared_error(true, plain, sample_weight=weights)),
-        "mae": float(metrics.mean_absolute_error(true, found, sample_weight=weights)),
-        "mae_baseline": float(metrics.mean_absolute_error(true, plain, sample_weight=weights)),
-    }
-    return {key: value for key, value in scores.items() if np.isfinite(value)}
-
-
-def _log_loss(codes: np.ndarray, p: np.ndarray, weights: Any) -> float:
-    chosen = np.maximum(p[np.arange(len(codes)), codes], 1e-15)
-    return float(np.average(-np.log(chosen), weights=weights))
-
-
-_WORDS = {
-    "accuracy": "accuracy (share of rows right)",
-    "log_loss": "log-loss (lower is better)",
-    "roc_auc": "area under the ROC curve",
-    "r2": "R² (share of variance explained)",
-    "rmse": "root mean squared error",
-    "mae": "mean absolute error",
-}
-
-
-def _show_scores(result: dict[str, Any], n: int, say: Say) -> None:
-    say(f"score on {n:,} rows that training never saw:")
-    for name, words in _WORDS.items():
-        if name in result:
-            base = result.get(f"{name}_baseline")
-            plain = "" if base is None else f"   (without the columns: {base:.4g})"
-            say(f"  {words:<33} {result[name]:.4g}{plain}")
 
 
 # ---------------------------------------------------------------- the other commands
@@ -249,18 +291,16 @@ def _show_scores(result: dict[str, Any], n: int, say: Say) -> None:
 def predict(model_path: Path, source: str, *, out: str, proba: bool, say: Say) -> None:
     """Predictions as CSV."""
     model = _load(model_path)
-    table = read_table(source)
     name = model.target_.name
+    if proba and model.task != "classification":
+        raise TableError(f"--proba needs a model of classes; {model_path} predicts the number {name!r}")
+    _check_out(out, source, model_path)
+    table = _read(source)
     if proba:
-        if model.task != "classification":
-            raise TableError(f"--proba needs a model of classes; {model_path} predicts the number {name!r}")
         found = pd.DataFrame(model.predict_proba(table), columns=[f"{name}={c}" for c in model.classes_])
     else:
         found = pd.DataFrame({name: model.predict(table)})
-    report = model.last_report_
-    report.ignored = [c for c in report.ignored if c != name]
-    for sentence in [*table.notes, *report.sentences()]:
-        say(f"note: {sentence}")
+    _show_report(table, model, say)
     text = found.to_csv(index=False, lineterminator="\n")
     if out == "-":
         sys.stdout.write(text)
@@ -270,32 +310,43 @@ def predict(model_path: Path, source: str, *, out: str, proba: bool, say: Say) -
         say(f"wrote {len(found):,} predictions to {out}")
 
 
+def _check_out(out: str, source: str, model_path: Path) -> None:
+    for other, what in ((source, "table to predict"), (str(model_path), "model")):
+        if out != "-" and other != "-" and Path(out).resolve() == Path(other).resolve():
+            raise FileError(f"--out {out} would overwrite the {what}; give another name")
+
+
+def _show_report(table: Table, model: Any, say: Say) -> None:
+    report = model.report(table)
+    report.ignored = [c for c in report.ignored if c not in (model.target_.name, model.extra_.get("weights"))]
+    for sentence in [*table.notes, *report.sentences()]:
+        say(f"note: {sentence}")
+
+
 def _load(path: Path) -> Any:
     model = load(path)
     if not hasattr(model, "features_"):
-        raise FileError(f"{path} holds a bare network; predict needs a model that was trained on a table")
+        raise FileError(f"{path} holds a bare network; this needs a model that was trained on a table")
     return model
 
 
 def evaluate(model_path: Path, source: str, *, weights: str | None, say: Say) -> dict[str, Any]:
     """Scores on a table that has the target."""
     model = _load(model_path)
-    table = read_table(source)
+    table = _read(source)
     table.require([model.target_.name, *([weights] if weights else [])])
     y = table.column(model.target_.name)
     if y.isna().any():
         raise TableError(
-            f"the target {model.target_.name!r} is missing in {int(y.isna().sum())} of {len(table)} rows of {table.name}"
+            f"{table.name}: the target {y.name!r} is missing in {int(y.isna().sum())} of {len(table)} rows "
+            f"(first: {table.row(int(np.argmax(y.isna())))}); a score needs it in every row"
         )
+    codes = model.target_.encode(y, table)
     row_weights = None if weights is None else _weights(table, weights)
-    result = _scores(model, table.frame, y, y, row_weights)
-    for sentence in [*table.notes, *model.last_report_.sentences()]:
-        say(f"note: {sentence}")
-    say(f"{table.name}: score on {len(table):,} rows:")
-    for name, words in _WORDS.items():
-        if name in result:
-            say(f"  {words:<33} {result[name]:.4g}")
-    return {"rows": len(table), **{k: v for k, v in result.items() if not k.endswith("_baseline")}}
+    result = scores.of(model, table, codes, row_weights)
+    _show_report(table, model, say)
+    scores.show(result, f"{table.name}: score on {_rows(len(table))}", say)
+    return {"rows": len(table), **result}
 
 
 def datasets(export: str | None, *, say: Say) -> None:
@@ -310,11 +361,11 @@ def datasets(export: str | None, *, say: Say) -> None:
         return
     for row in shipped():
         table = read_table(row.path)
-        print(
-            f"{row.name:<10} {len(table):>6,} × {len(table.columns):<3} {row.task:<15} target {row.target:<9} {row.licence:<14} {row.sentence}"
-        )
-    say("train on one: chainrule train penguins")
+        size = f"{len(table):>6,} × {len(table.columns):<3}"
+        print(f"{row.name:<10} {size} {row.task:<15} target {row.target:<9} {row.licence:<14} {row.sentence}")
+    say("train on one: chainrule train penguins; copy one here: chainrule datasets --export penguins")
 
 
 def print_json(result: dict[str, Any]) -> None:
+    """One line of JSON on standard output."""
     print(json.dumps(result, allow_nan=False))

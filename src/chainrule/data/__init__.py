@@ -1,10 +1,11 @@
 """Floor 1, data: the only room that knows a DataFrame or a file of rows."""
 
 from .batches import split
-from .features import Features, Report, training_frame
-from .kinds import KINDS, LEFT_OUT, Kind
+from .features import Features, Report
+from .kinds import KINDS, LEFT_OUT, Kind, infer_kinds
 from .library import DATASETS, Dataset, datasets, find_dataset, load_dataset
-from .table import Table, TableError, read_table, suggestion
+from .reading import array_names, read_table
+from .table import Table, TableError, shown, suggestion
 from .target import Target
 
 __all__ = [
@@ -18,11 +19,13 @@ __all__ = [
     "Table",
     "TableError",
     "Target",
+    "array_names",
     "datasets",
     "find_dataset",
+    "infer_kinds",
     "load_dataset",
     "read_table",
+    "shown",
     "split",
     "suggestion",
-    "training_frame",
 ]

@@ -19,7 +19,8 @@ def split(n: int, fraction: float, *, seed: int, stratify: Any = None) -> tuple[
     """
     if n < 2:
         raise TableError(
-            f"{n} row{'s' * (n != 1)} cannot be split into rows to learn from and rows to test on; at least 2 are needed"
+            f"{n} row{'s' * (n != 1)} cannot be split into rows to learn from and rows to test on; "
+            "at least 2 are needed"
         )
     if not 0 < fraction < 1:
         raise TableError(f"the held-out share must be between 0 and 1, got {fraction!r}")
@@ -35,7 +36,7 @@ def split(n: int, fraction: float, *, seed: int, stratify: Any = None) -> tuple[
 
 
 def _stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` rows, each class in proportion (largest remainders), at least one row of each class left to learn from."""
+    """`count` rows, each class in proportion (largest remainders), one row of each at least left to learn from."""
     _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     exact = sizes * (count / len(labels))
     take = np.minimum(np.floor(exact).astype(int), sizes - 1)

@@ -7,13 +7,14 @@ outputs, `state()` what JSON can hold. Missing values and values never seen are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .kinds import parse_dates
+from .kinds import is_day_first, parse_dates
+from .reading import MISSING
 from .table import TableError
 
 # Categories kept apart; the rarer ones share one column.
@@ -36,16 +37,16 @@ def numbers(values: pd.Series, complain: Callable[[int, Any, str], TableError]) 
     if pd.api.types.is_timedelta64_dtype(values.dtype):
         return np.asarray(values.dt.total_seconds().to_numpy(dtype=np.float64))
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        raise complain(0, values.iloc[0] if len(values) else "", "is a date where a number was learned")
+        raise complain(0, values.iloc[0] if len(values) else "", "is a date where a number is expected")
     if pd.api.types.is_numeric_dtype(values.dtype) and not isinstance(values.dtype, pd.CategoricalDtype):
         found = values.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
         text = values.astype("string").str.strip()
         parsed = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        wrong = np.isnan(parsed) & values.notna().to_numpy() & (text.fillna("").to_numpy() != "?")
+        wrong = np.isnan(parsed) & values.notna().to_numpy() & ~text.isin(["", *MISSING]).to_numpy()
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise complain(row, values.iloc[row], "is no number")
+            raise complain(row, values.iloc[row], "is not a number")
         found = parsed
     infinite = np.isinf(found)
     if infinite.any():
@@ -110,7 +111,8 @@ def keys(values: pd.Series) -> np.ndarray:
         )
     else:
         text = values.astype("string").str.strip().to_numpy(dtype=object)
-    return np.where(gaps, None, text)
+    text[gaps] = None
+    return text
 
 
 @dataclass
@@ -120,13 +122,15 @@ class Category:
     name: str
     categories: list[str]
     has_other: bool
+    rare: list[str] = field(default_factory=list)  # those that share "other"
     kind = "category"
 
     @classmethod
     def learn(cls, name: str, values: pd.Series, complain: Callable) -> Category:
         found = pd.Series(keys(values)).dropna().value_counts()
         ranked = sorted(found.index, key=lambda k: (-found[k], k))
-        return cls(name, sorted(ranked[:MOST_CATEGORIES]), len(ranked) > MOST_CATEGORIES)
+        rare = sorted(ranked[MOST_CATEGORIES:])
+        return cls(name, sorted(ranked[:MOST_CATEGORIES]), bool(rare), rare)
 
     @property
     def outputs(self) -> list[str]:
@@ -138,14 +142,15 @@ class Category:
         text = keys(values)
         codes = pd.Index(self.categories).get_indexer(pd.Index(text, dtype=object))
         gaps = np.array([k is None for k in text], dtype=bool)
-        unseen = (codes < 0) & ~gaps
+        others = (codes < 0) & ~gaps
+        unseen = others & (pd.Index(self.rare).get_indexer(pd.Index(text, dtype=object)) < 0) if self.rare else others
         counts.missing, counts.unseen = int(gaps.sum()), int(unseen.sum())
         if unseen.any():
             counts.example = str(text[int(np.argmax(unseen))])
         if len(self.categories) == 2:
             return np.where(codes < 0, 0.0, 2.0 * codes - 1.0)[:, None]
         if self.has_other:
-            codes = np.where(unseen, len(self.categories), codes)
+            codes = np.where(others, len(self.categories), codes)
         block = np.zeros((len(text), len(self.outputs)))
         seen = np.flatnonzero(codes >= 0)
         block[seen, codes[seen]] = 1.0
@@ -186,21 +191,22 @@ _DAY = 86_400.0
 
 @dataclass
 class Date:
-    """A date: its day number as a number, the month and the weekday as points on a circle, the hour if there are times."""
+    """A date: its day number, the month and the weekday as points on a circle, the hour too if there are times."""
 
     name: str
     middle: float
     width: float
     marks_missing: bool
     has_times: bool
+    day_first: bool = False
     kind = "date"
 
     @classmethod
     def learn(cls, name: str, values: pd.Series, complain: Callable) -> Date:
-        dates = _dates(values, complain)
-        days = _days(dates)
+        day_first = is_day_first(values.dropna())
+        days = _days(_dates(values, complain, day_first))
         times = bool((np.mod(days[~np.isnan(days)], 1.0) != 0).any())
-        return cls(name, *_scale(days), bool(np.isnan(days).any()), times)
+        return cls(name, *_scale(days), bool(np.isnan(days).any()), times, day_first)
 
     @property
     def outputs(self) -> list[str]:
@@ -210,12 +216,12 @@ class Date:
         return [f"{self.name}.{part}" for part in parts]
 
     def encode(self, values: pd.Series, complain: Callable, counts: Counts) -> np.ndarray:
-        dates = _dates(values, complain)
+        dates = _dates(values, complain, self.day_first)
         days = _days(dates)
         gaps = np.isnan(days)
         counts.missing = int(gaps.sum())
         columns = [np.where(gaps, 0.0, _squash(np.where(gaps, self.middle, days), self.middle, self.width))]
-        turns = [(dates.dt.month - 1) / 12.0, dates.dt.dayofweek / 7.0]
+        turns = [(dates.dt.month - 1) / 12.0, dates.dt.day_of_week / 7.0]
         if self.has_times:
             turns.append((dates.dt.hour + dates.dt.minute / 60.0) / 24.0)
         for turn in turns:
@@ -224,15 +230,18 @@ class Date:
         return np.column_stack([*columns, *([gaps] if self.marks_missing else [])])
 
 
-def _dates(values: pd.Series, complain: Callable) -> pd.Series:
+def _dates(values: pd.Series, complain: Callable, day_first: bool) -> pd.Series:
     if pd.api.types.is_numeric_dtype(values.dtype) and values.notna().any():
         row = int(np.argmax(values.notna().to_numpy()))
-        raise complain(row, values.iloc[row], "is a number where a date was learned")
-    found = parse_dates(values)
+        raise complain(row, values.iloc[row], "is a number where a date is expected")
+    if not day_first and is_day_first(values):
+        row = int(np.argmax([is_day_first(values.iloc[k : k + 1]) for k in range(len(values))]))
+        raise complain(row, values.iloc[row], "has the day first, where training had dates with the month first")
+    found = parse_dates(values, day_first)
     wrong = (found.isna() & values.notna()).to_numpy()
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise complain(row, values.iloc[row], "is no date")
+        raise complain(row, values.iloc[row], "is not a date")
     return found
 
 

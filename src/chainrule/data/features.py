@@ -6,16 +6,16 @@ pickle, and it does not count what it has never seen; so what is learned here is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from .columns import COLUMNS, Counts, column_from, column_state
-from .kinds import LEFT_OUT, Kind, infer_kind
-from .table import Table, TableError, read_table, suggestion
+from .kinds import LEFT_OUT, Kind, infer_kinds
+from .reading import read_table
+from .table import Table, TableError, shown, suggestion
 
 
 @dataclass
@@ -56,17 +56,17 @@ class Features:
         self.columns = columns  # those that are used, learned
 
     @classmethod
-    def learn(cls, source: Any, *, kinds: Mapping[str, str] | None = None, exclude: Iterable[str] = ()) -> Features:
-        """Learn from training rows; `kinds` overrules what is inferred, columns in `exclude` are not looked at."""
+    def learn(cls, source: Any, *, kinds: Mapping[str, str] | None = None) -> Features:
+        """Learn from training rows; `kinds` overrules what is inferred."""
         table = read_table(source)
-        kinds = dict(kinds or {})
-        table.require(kinds)
-        left = set(exclude)
-        found = [infer_kind(table, c, kinds.get(c)) for c in table.columns if c not in left]
+        found = infer_kinds(table, kinds)
         used = [kind for kind in found if kind.kind not in LEFT_OUT]
         if not used:
-            said = "; ".join(f"{k.column} ({k.kind}: {k.reason})" for k in found) or "no columns beside the target"
-            raise TableError(f"{table.name} has nothing to learn from: {said}. To use one anyway, say its kind")
+            said = "; ".join(f"{k.column} ({k.kind}: {k.reason})" for k in found[:8]) + (" …" if len(found) > 8 else "")
+            raise TableError(
+                f"{table.name} has no column that can be learned from: {said}. To use one anyway, say its kind "
+                "(on the command line --kind COLUMN=KIND)"
+            )
         columns = [COLUMNS[k.kind].learn(k.column, table.frame[k.column], _complain(table, k.column)) for k in used]
         return cls(found, columns)
 
@@ -78,12 +78,13 @@ class Features:
     def transform(self, source: Any, dtype: Any = np.float32) -> tuple[np.ndarray, Report]:
         """(block N × D_0, report): columns are found by name, in any order; other columns are ignored and named."""
         table = read_table(source)
-        for column in self.columns:
-            if column.name not in table.frame.columns:
-                raise TableError(
-                    f"{table.name} lacks the column {column.name!r}, which the model was trained on."
-                    + suggestion(column.name, table.columns)
-                )
+        lacking = [column.name for column in self.columns if column.name not in table.frame.columns]
+        if lacking:
+            raise TableError(
+                f"{table.name} lacks the column{'s' * (len(lacking) > 1)} {', '.join(map(repr, lacking[:8]))}"
+                f"{' …' if len(lacking) > 8 else ''}, which the model was trained on."
+                + suggestion(lacking[0], table.columns)
+            )
         known = {kind.column for kind in self.kinds}
         report = Report(len(table), ignored=[c for c in table.columns if c not in known])
         block = np.empty((len(table), len(self.names)), dtype)
@@ -111,13 +112,6 @@ class Features:
 
 def _complain(table: Table, column: str):
     def complaint(row: int, value: Any, what: str) -> TableError:
-        shown = value.item() if isinstance(value, np.generic) else value
-        return TableError(f"{table.name}: column {column!r}, {table.row(row)}: {shown!r} {what}")
+        return TableError(f"{table.name}: column {column!r}, {table.row(row)}: {shown(value)} {what}")
 
     return complaint
-
-
-def training_frame(table: Table, rows: np.ndarray) -> Table:
-    """Some rows of a table as a table of the same name (their line numbers are those of the whole)."""
-    part: pd.DataFrame = table.frame.iloc[rows].reset_index(drop=True)
-    return Table(part, table.name)

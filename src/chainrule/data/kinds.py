@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+import shlex
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .table import Table, TableError
+from .table import Table, TableError, shown
 
 KINDS = ("number", "boolean", "category", "date", "text", "constant", "identifier", "empty")
 # Kinds that a network is not given; the reason is said and `kinds=` overrules.
@@ -21,8 +25,8 @@ _DISTINCT_SHARE = 0.5
 _FEW = 50
 # Strings longer than this on average, nearly all distinct, are text.
 _TEXT_LENGTH = 25
-# A string column in which this share parses as numbers was meant as numbers.
-_NUMBERS_SHARE = 0.95
+# A string column in which this share are numbers (or dates) was meant as numbers (or dates).
+_MEANT_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -35,20 +39,36 @@ class Kind:
     n_missing: int = 0
 
 
-def infer_kind(table: Table, column: str, given: str | None = None) -> Kind:
+def infer_kinds(table: Table, given: Mapping[str, str] | None = None) -> list[Kind]:
+    """The kind of every column of a table; `given` overrules, and what the table knows already is kept."""
+    given = dict(given or {})
+    table.require(given)
+    for column, kind in given.items():
+        if kind not in KINDS:
+            near = difflib.get_close_matches(str(kind), KINDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TableError(f"the kind of {column!r} must be one of {', '.join(KINDS)}; got {kind!r}.{hint}")
+    found = []
+    for column in table.columns:
+        if column in given and (column not in table.kinds or table.kinds[column].kind != given[column]):
+            missing = int(table.frame[column].isna().sum())
+            found.append(Kind(column, given[column], "you said so", missing))
+        else:
+            found.append(table.kinds[column] if column in table.kinds else infer_kind(table, column))
+    return found
+
+
+def infer_kind(table: Table, column: str) -> Kind:
     """The kind of one column of a table.
 
     Missing everywhere: empty; one value: constant; bools: boolean; numbers: number, unless they count the rows
-    (identifier); dates and ISO date strings: date; strings: number if (nearly) all parse as numbers, identifier if
-    all are distinct and short, text if long and mostly distinct, else category. pandas categoricals: category.
+    (identifier); dates and date strings: date; strings: number if (nearly) all parse as numbers, identifier if
+    nearly all are distinct and short, text if long and mostly distinct, else category. pandas categoricals: category.
     """
     values = table.frame[column]
-    missing = int(values.isna().sum())
-    if given is not None:
-        if given not in KINDS:
-            raise TableError(f"kinds[{column!r}] must be one of {', '.join(KINDS)}, got {given!r}")
-        return Kind(column, given, "you said so", missing)
-    present = values.dropna()
+    gaps = values.isna().to_numpy()
+    missing = int(gaps.sum())
+    present = values[~gaps] if missing else values
     if present.empty:
         return Kind(column, "empty", "every value is missing", missing)
     kind, reason = _infer(table, column, values, present)
@@ -58,26 +78,33 @@ def infer_kind(table: Table, column: str, given: str | None = None) -> Kind:
 def _infer(table: Table, column: str, values: pd.Series, present: pd.Series) -> tuple[str, str]:
     types = pd.api.types
     try:
-        distinct = int(present.nunique())
-    except TypeError:
+        distinct = len(pd.unique(present.array))
+    except (TypeError, ValueError):
+        distinct = -1
+    if distinct < 0 or isinstance(present.iloc[0], list | dict | tuple | set | np.ndarray):
         raise TableError(
             f"{table.name}: column {column!r} holds {type(present.iloc[0]).__name__} objects; "
             "a column must hold numbers, text, dates or true/false"
-        ) from None
-    if distinct == 1 and (len(present) == len(values) or not types.is_numeric_dtype(values)) and len(values) > 1:
-        if len(present) == len(values):
-            return "constant", f"every row has {_short(present.iloc[0])}"
+        )
+    if types.is_complex_dtype(values.dtype):
+        raise TableError(f"{table.name}: column {column!r} holds complex numbers. Complex data not supported")
+    if distinct == 1 and len(present) == len(values) > 1:
+        return "constant", f"every row has {shown(present.iloc[0])}"
     if types.is_bool_dtype(values.dtype):
         return "boolean", "true or false"
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return "category", f"{distinct} categories"
+        return "category", _different(distinct, "value")
     if types.is_datetime64_any_dtype(values.dtype):
-        return "date", "dates"
-    if types.is_numeric_dtype(values.dtype):
-        return _of_numbers(column, present, distinct)
+        return "date", f"{_short(present.min())} to {_short(present.max())}"
     if types.is_timedelta64_dtype(values.dtype):
         return "number", "durations, in seconds"
+    if types.is_numeric_dtype(values.dtype):
+        return _of_numbers(column, present, distinct)
     return _of_strings(table, column, present, distinct)
+
+
+def _different(n: int, what: str) -> str:
+    return f"1 {what}" if n == 1 else f"{n:,} different {what}s"
 
 
 def _of_numbers(column: str, present: pd.Series, distinct: int) -> tuple[str, str]:
@@ -88,71 +115,105 @@ def _of_numbers(column: str, present: pd.Series, distinct: int) -> tuple[str, st
         name = column.lower()
         if name in ("id", "row", "index", "key") or name.endswith(("_id", " id", "-id")):
             return "identifier", "every row has another, and its name says so"
-    return "number", f"{distinct} different numbers"
+    return "number", _different(distinct, "number")
 
 
 def _of_strings(table: Table, column: str, present: pd.Series, distinct: int) -> tuple[str, str]:
-    kinds = {type(value) for value in present.array} if present.dtype == object else {str}
-    text = present.astype(str).str.strip()
-    if kinds <= {bool, np.bool_}:
+    types = {type(value) for value in present.array} if present.dtype == object else {str}
+    if types <= {bool, np.bool_}:
         return "boolean", "true or false"
-    if text.str.lower().isin(["true", "false"]).all():
+    text = present.astype(str).str.strip()
+    if distinct <= 8 and text.str.lower().isin(["true", "false"]).all():
         return "boolean", "true or false, as text"
-    numbers = pd.to_numeric(text, errors="coerce")
-    share = float(numbers.notna().mean())
+    if types <= {str}:
+        odd = text.drop_duplicates()
+        numbers = pd.to_numeric(odd, errors="coerce")
+        share = float(text.isin(odd[numbers.notna()]).mean()) if numbers.notna().any() else 0.0
+    else:
+        share = float(pd.to_numeric(text, errors="coerce").notna().mean())
     if share == 1:
-        return "number", f"{distinct} different numbers, as text"
-    if share >= _NUMBERS_SHARE and numbers.nunique() > 2:
-        raise TableError(_mixed(table, column, present, numbers))
-    if _are_dates(text):
-        return "date", "dates, as text"
+        return "number", _different(distinct, "number") + ", as text"
+    if share >= _MEANT_SHARE and distinct > 3:
+        raise TableError(_mixed(table, column, pd.to_numeric(text, errors="coerce"), "numbers"))
+    looks = text.drop_duplicates()
+    looks = looks[looks.str.match(_DATE.pattern)]
+    if len(looks) and text.isin(looks).mean() >= _MEANT_SHARE:
+        return _of_dates(table, column, text)
     length = float(text.str.len().mean())
     if distinct > _FEW and distinct / len(present) > _DISTINCT_SHARE:
         if length > _TEXT_LENGTH or text.str.contains(" ").mean() > 0.5:
-            return "text", f"{distinct} different texts in {len(present)} rows"
-        return "identifier", f"{distinct} different values in {len(present)} rows"
+            return "text", f"{distinct:,} different texts in {len(present):,} rows"
+        partly = f", {share:.0%} of them numbers" if share > 0.1 else ""
+        return "identifier", f"{distinct:,} different values in {len(present):,} rows{partly}"
     if len(present) >= 10 and distinct == len(present) and length > _TEXT_LENGTH:
-        return "text", f"{distinct} different texts in {len(present)} rows"
-    return "category", f"{distinct} categories"
+        return "text", f"{distinct:,} different texts in {len(present):,} rows"
+    return "category", _different(distinct, "value")
 
 
-def _mixed(table: Table, column: str, present: pd.Series, numbers: pd.Series) -> str:
-    odd = present[numbers.isna()]
-    places = [int(table.frame.index.get_loc(k)) if table.frame.index.is_unique else 0 for k in odd.index[:3]]
-    shown = ", ".join(f"{table.row(p)}: {_short(v)}" for p, v in zip(places, odd.iloc[:3], strict=False))
+def _of_dates(table: Table, column: str, text: pd.Series) -> tuple[str, str]:
+    dates = parse_dates(text)
+    if dates.isna().any():
+        raise TableError(_mixed(table, column, dates, "dates"))
+    order = "day" if is_day_first(text) else "month"
+    how = f" (read as {order} first)" if _AMBIGUOUS.match(text.iloc[0]) else ""
+    return "date", f"{_short(dates.min())} to {_short(dates.max())}{how}"
+
+
+def _mixed(table: Table, column: str, parsed: pd.Series, what: str) -> str:
+    values = table.frame[column]
+    wrong = values.notna().to_numpy(copy=True)
+    wrong[wrong] = parsed.isna().to_numpy()
+    places = np.flatnonzero(wrong)
+    some = ", ".join(f"{table.row(p)}: {shown(values.iloc[p])}" for p in places[:3]) + (
+        ", …" if len(places) > 3 else ""
+    )
     return (
-        f"{table.name}: column {column!r} holds numbers, but {len(odd)} of its {len(present)} values are not ({shown}). "
-        f"Correct or empty them, or say that it is a category: kinds={{{column!r}: 'category'}} "
-        f"(on the command line --kind {column}=category)"
+        f"{table.name}: column {column!r} holds {what}, but {len(places)} of its {len(parsed)} values "
+        f"{'is none' if len(places) == 1 else 'are none'} ({some}). Correct or empty "
+        f"{'it' if len(places) == 1 else 'them'}, or say that the column is a category: "
+        f"kinds={{{column!r}: 'category'}} "
+        f"(on the command line --kind {shlex.quote(f'{column}=category')})"
     )
 
 
-def _are_dates(text: pd.Series) -> bool:
-    sample = text.iloc[:1000]
-    if not sample.str.match(r"\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}").all():
+_AMBIGUOUS = re.compile(r"(\d{1,2})([./-])\d{1,2}[./-]\d{4}")
+_DATE = re.compile(
+    r"\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
+    r"|\d{1,2}\.?[ -][A-Za-z]{3,9}\.?[ -]\d{4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"
+)
+
+
+def is_day_first(values: pd.Series) -> bool:
+    """Whether dates such as 31/12/2024 have the day before the month: points, or a first number above 12, say so."""
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return False
-    return bool(parse_dates(text).notna().all())
+    found = (_AMBIGUOUS.match(str(value).strip()) for value in values.dropna().unique())
+    return any(m[2] == "." or int(m[1]) > 12 for m in found if m)
 
 
-def parse_dates(values: pd.Series) -> pd.Series:
+def parse_dates(values: pd.Series, day_first: bool | None = None) -> pd.Series:
     """Dates (UTC, without zone) of a column of dates or date strings; what is no date becomes missing.
 
-    Day before month where the first number of any value is above 12, as in 31.12.2024; else ISO and month first.
+    `day_first` is what `is_day_first` says of the values where it is not given.
     """
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         found = values
     else:
         text = values.astype("string").str.strip()
-        parts = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-]\d{4}")
-        day_first = bool((pd.to_numeric(parts[0]) > 12).any()) or bool(text.str.match(r"\d{1,2}\.").any())
+        day_first = is_day_first(text) if day_first is None else day_first
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = pd.to_datetime(text, errors="coerce", dayfirst=day_first, format="mixed", utc=True)
+            found = _to_datetime(text, False)
+            if day_first:  # pandas would turn ISO dates around as well
+                found = _to_datetime(text.where(text.str.match(_AMBIGUOUS.pattern)), True).fillna(found)
     if getattr(found.dt, "tz", None) is not None:
         found = found.dt.tz_convert("UTC").dt.tz_localize(None)
     return found.astype("datetime64[us]")
 
 
-def _short(value: Any) -> str:
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= 40 else text[:37] + "…'"
+def _to_datetime(text: pd.Series, day_first: bool) -> pd.Series:
+    return pd.to_datetime(text, errors="coerce", dayfirst=day_first, format="mixed", utc=True)
+
+
+def _short(date: Any) -> str:
+    return str(date)[:10]

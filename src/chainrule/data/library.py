@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .table import TableError, read_table
+from .reading import read_table
+from .table import TableError
 
 
 @dataclass(frozen=True)

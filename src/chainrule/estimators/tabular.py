@@ -1,16 +1,33 @@
-"""Floor 4, estimators: TableClassifier and TableRegressor: a DataFrame as it is -> features -> network -> predictions."""
+"""Floor 4, estimators: TableClassifier and TableRegressor: a table as it is -> features -> network -> predictions."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from chainrule.data import Features, TableError, Target, read_table, split
-from chainrule.descent import get_method
+from chainrule.data import (
+    Features,
+    Report,
+    Table,
+    TableError,
+    Target,
+    array_names,
+    infer_kinds,
+    read_table,
+    shown,
+    split,
+)
+from chainrule.descent import DivergenceError, get_method
 from chainrule.descent.schedules import get_schedule
 from chainrule.engine import Network, Plan, Run, error
 from chainrule.network import Layout, get_loss
@@ -26,6 +43,28 @@ _STEPS = 12_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 24, 240
 # A network is trained on no fewer rows than these.
 _FEWEST_ROWS = 4
+
+
+# scikit-learn's sentences, by whether the model has seen names.
+_NAMES = {
+    True: "X does not have valid feature names, but {} was fitted with feature names; columns are taken by their place",
+    False: "X has feature names, but {} was fitted without feature names; columns are taken by their place",
+}
+
+
+@dataclass
+class Prepared:
+    """Rows as numbers, split into those to train on and those to watch; what `prepare` hands to `train`."""
+
+    X: np.ndarray
+    Y: np.ndarray
+    weights: np.ndarray | None
+    train: np.ndarray
+    held: np.ndarray
+    rng: np.random.Generator
+
+    def part(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        return self.X[rows], self.Y[rows], None if self.weights is None else self.weights[rows]
 
 
 class _TableModel(BaseEstimator):
@@ -50,62 +89,94 @@ class _TableModel(BaseEstimator):
         ------
         TableError : naming the column and row, for input that cannot be learned from.
         """
-        self._validate_params()
-        table = read_table(X)
-        self.target_ = Target.learn(_named(y), task=self.task)
-        codes = self.target_.encode(_named(y))
-        weights = _check_weights(sample_weight, len(table))
-        if len(codes) != len(table):
-            raise TableError(f"X has {len(table)} rows and y has {len(codes)}; they must be of one length")
-        if len(table) < _FEWEST_ROWS:
-            raise TableError(f"there are {len(table)} rows to train on; at least {_FEWEST_ROWS} are needed")
-        seed = _seed(self.random_state)
-        train, held = split(len(table), self.validation_fraction, seed=seed, stratify=self._strata(codes))
-        frame = table.frame
-        self.features_ = Features.learn(frame.iloc[train], kinds=self.kinds)
-        self.n_features_in_ = frame.shape[1]
-        self.feature_names_in_ = np.array(list(frame.columns), dtype=object)
-        blocks, _ = self.features_.transform(frame, dtype=np.float32)
-        self._learn_scale(codes[train])
-        Y = self._targets(codes)
-        self._train(blocks, Y, weights, train, held, seed)
-        return self
+        return self.train(self.prepare(X, y, sample_weight))
 
-    def _train(
-        self, X: np.ndarray, Y: np.ndarray, weights: Any, train: np.ndarray, held: np.ndarray, seed: int
-    ) -> None:
-        rng = np.random.default_rng(seed)
-        hidden = [self.hidden_layer_sizes] if np.isscalar(self.hidden_layer_sizes) else list(self.hidden_layer_sizes)
-        layout = Layout.of([X.shape[1], *hidden, Y.shape[1]], self.activation, self._output())
+    def check_parameters(self) -> None:
+        """An error for a parameter outside its range, or an activation that does not exist."""
+        self._validate_params()
+        Layout.of([1, *self._hidden(), 1], self.activation, "identity")
+
+    def prepare(self, X: Any, y: Any, sample_weight: Any = None) -> Prepared:
+        """What `fit` does before the first step: learn columns and target, make the untrained network; for `train`."""
+        self.check_parameters()
+        was_text = np.asarray(y).dtype.kind == "U" if isinstance(y, np.ndarray | list) else False
+        table, y = read_table(X), _named(y)
+        _check_lengths(table, y)
+        weights = _check_weights(sample_weight, len(table))
+        if weights is not None and not weights.all():  # a row of weight 0 is no row
+            keep = np.flatnonzero(weights)
+            table, y, weights = table.take(keep), y.iloc[keep], weights[keep]
+            _check_lengths(table, y)
+        self.target_ = Target.learn(y, self.task, table)
+        if was_text and self.target_.classes is not None:  # as NumPy has them
+            self.target_.classes = self.target_.classes.astype(str)
+        codes = self.target_.encode(y, table)
+        self.seed_ = _seed(self.random_state)
+        train, held = split(len(table), self.validation_fraction, seed=self.seed_, stratify=self._strata(codes))
+        table = replace(table, kinds={kind.column: kind for kind in infer_kinds(table, self.kinds)})
+        self.features_ = Features.learn(table.take(train), kinds=self.kinds)
+        self._remember_names(X, table)
+        block, _ = self.features_.transform(table, dtype=np.float32)
+        self._learn_scale(codes[train])
+        rng = np.random.default_rng(self.seed_)
+        Y = self._targets(codes)
+        layout = Layout.of([block.shape[1], *self._hidden(), Y.shape[1]], self.activation, self._output())
         self.network_ = Network.from_layout(layout, layout.first_weights(rng).astype(np.float32))
-        loss = get_loss(self._loss())
+        return Prepared(block, Y, weights, train, held, rng)
+
+    def _hidden(self) -> list[Any]:
+        sizes: Any = self.hidden_layer_sizes
+        return [sizes] if np.isscalar(sizes) else list(sizes)
+
+    def train(self, given: Prepared):
+        """What `fit` does after `prepare`: descend, watch the held-out rows, put the best weights back."""
+        layout, loss, train = self.network_.layout, get_loss(self._loss()), given.train
         batch = self._batch(len(train))
         epochs = self._epochs(len(train), batch)
         plan = Plan(layout, loss, get_method("adamw"), {"decay": self.weight_decay}, batch, 0.0, "float32")
-        part = None if weights is None else weights[train]
-        X_held, Y_held = X[held], Y[held]
-        held_weights = None if weights is None else weights[held]
-        mass = float(len(held) if held_weights is None else held_weights.sum())
-
-        def watch(w: np.ndarray) -> Watched:
-            return Watched(error(layout, loss, w, X_held, Y_held, held_weights, self.n_threads) / mass)
-
-        with Run(plan, self.network_.w, X[train], Y[train], part, self.n_threads) as engine_run:
+        schedule = get_schedule("flat_cos")
+        with Run(plan, self.network_.w, *given.part(train), self.n_threads) as engine_run:
             total = epochs * engine_run.steps_per_epoch
-            schedule = get_schedule("flat_cos")
 
             def step_sizes(epoch: int) -> np.ndarray:
                 steps = np.arange(engine_run.steps_per_epoch) + epoch * engine_run.steps_per_epoch
                 return self.step_size * schedule(steps, total)
 
-            training = Training(engine_run, epochs, lambda: rng.permutation(len(train)), step_sizes, watch)
+            order = lambda: given.rng.permutation(len(train))  # noqa: E731
+            training = Training(engine_run, epochs, order, step_sizes, self._watch(given))
             bar = ProgressBar() if self.progress else nullcontext()
-            rules = [Patience(self.patience)] if self.patience else []
+            rules: list[Any] = [Patience(self.patience)] if self.patience else []
             rules += [MaxTime(self.max_time)] if self.max_time else []
             with bar as drawn:
                 self.outcome_ = run(training, drawn or (lambda event: None), rules)
         self.history_ = self.outcome_.history
         self.n_iter_ = len(self.history_)
+        return self
+
+    def _watch(self, given: Prepared) -> Callable[[np.ndarray], Watched]:
+        """The mean loss over the held-out rows."""
+        layout, loss = self.network_.layout, get_loss(self._loss())
+        X, Y, weights = given.part(given.held)
+        mass = float(len(X) if weights is None else weights.sum())
+
+        def watch(w: np.ndarray) -> Watched:
+            mean = error(layout, loss, w, X, Y, weights, self.n_threads) / mass
+            if not np.isfinite(mean):
+                raise DivergenceError(
+                    f"training diverged: the loss on the held-out rows became {mean}. "
+                    f"The step size was {self.step_size:g}: try a tenth of it"
+                )
+            return Watched(mean)
+
+        return watch
+
+    def _remember_names(self, X: Any, table: Table) -> None:
+        """scikit-learn's attributes: names only where X had names."""
+        self.n_features_in_ = len(table.columns)
+        if _has_names(X):
+            self.feature_names_in_ = np.array(table.columns, dtype=object)
+        else:
+            self.__dict__.pop("feature_names_in_", None)
 
     def _batch(self, n: int) -> int:
         if self.batch_size != "auto":
@@ -119,8 +190,33 @@ class _TableModel(BaseEstimator):
 
     def _scores(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "network_")
-        block, self.last_report_ = self.features_.transform(read_table(X).frame, dtype=np.float32)
+        block, _ = self.features_.transform(self._rows(X), dtype=np.float32)
         return self.network_(block).astype(np.float64)
+
+    def report(self, X: Any) -> Report:
+        """What `predict` meets in the rows of X: missing values, values never seen in training, columns not used."""
+        check_is_fitted(self, "network_")
+        return self.features_.transform(self._rows(X), dtype=np.float32)[1]
+
+    def _rows(self, X: Any) -> Table:
+        """The table to predict: columns by name where both sides have names, else by place."""
+        table = read_table(X)
+        if not len(table):
+            raise TableError(
+                f"Found array with 0 sample(s) (shape={table.frame.shape}) while a minimum of 1 is required."
+            )
+        learned = [kind.column for kind in self.features_.kinds]
+        here, there = _has_names(X), learned != array_names(len(learned))
+        if here and there:
+            return table
+        if len(table.columns) != len(learned):
+            raise TableError(
+                f"X has {len(table.columns)} features, but {type(self).__name__} is expecting {len(learned)} features "
+                "as input"
+            )
+        if here != there:
+            warnings.warn(_NAMES[there].format(type(self).__name__), UserWarning, stacklevel=4)
+        return replace(table, frame=table.frame.set_axis(learned, axis=1))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -132,7 +228,7 @@ class _TableModel(BaseEstimator):
 
 class TableClassifier(ClassifierMixin, _TableModel):
     __doc__ = (
-        """A multilayer perceptron for a table as it is: numbers, categories, dates and missing values; the target a class.
+        """A multilayer perceptron for a table as it is (numbers, categories, dates, gaps); the target a class.
 
 """
         + parameters_section(TABLE_PARAMETERS.values())
@@ -180,25 +276,31 @@ columns are part of the model, and of its file.
 
     @property
     def classes_(self) -> np.ndarray:
-        return self.target_.classes
+        """The labels in sorted order."""
+        return self._classes()
 
-    def _strata(self, codes: np.ndarray) -> np.ndarray:
+    def _classes(self) -> np.ndarray:
+        classes = self.target_.classes
+        assert classes is not None  # a classifier's target always has them
+        return classes
+
+    def _strata(self, codes: np.ndarray) -> np.ndarray | None:
         return codes
 
     def _learn_scale(self, codes: np.ndarray) -> None:
         pass
 
     def _targets(self, codes: np.ndarray) -> np.ndarray:
-        count = len(self.target_.classes)
+        count = len(self._classes())
         if count == 2:
             return codes.astype(np.float32)[:, None]
         return np.eye(count, dtype=np.float32)[codes]
 
     def _output(self) -> str:
-        return "sigmoid" if len(self.target_.classes) == 2 else "softmax"
+        return "sigmoid" if len(self._classes()) == 2 else "softmax"
 
     def _loss(self) -> str:
-        return "binary_cross_entropy" if len(self.target_.classes) == 2 else "softmax_cross_entropy"
+        return "binary_cross_entropy" if len(self._classes()) == 2 else "softmax_cross_entropy"
 
     def predict_proba(self, X):
         """The probability of each class, N × classes in the order of `classes_`."""
@@ -207,12 +309,13 @@ columns are part of the model, and of its file.
 
     def predict(self, X):
         """The most probable label of each row."""
-        return self.target_.decode(self.predict_proba(X).argmax(axis=1))
+        codes = self.predict_proba(X).argmax(axis=1)
+        return self.target_.decode(codes)
 
 
 class TableRegressor(RegressorMixin, _TableModel):
     __doc__ = (
-        """A multilayer perceptron for a table as it is: numbers, categories, dates and missing values; the target a number.
+        """A multilayer perceptron for a table as it is (numbers, categories, dates, gaps); the target a number.
 
 The network is trained on the standardised target; predictions are in the target's own unit, kept within the range
 seen in training.
@@ -259,7 +362,7 @@ Source: handout 1, 2; the clamp to the training range is RealMLP's (Holzmüller,
     ):
         store(self, TABLE_PARAMETERS, locals())
 
-    def _strata(self, codes: np.ndarray) -> None:
+    def _strata(self, codes: np.ndarray) -> np.ndarray | None:
         return None
 
     def _learn_scale(self, codes: np.ndarray) -> None:
@@ -281,26 +384,69 @@ Source: handout 1, 2; the clamp to the training range is RealMLP's (Holzmüller,
         return np.clip(z * self.target_scale_ + self.target_mean_, *self.target_range_)
 
 
-def _named(y: Any) -> Any:
-    import pandas as pd
+def _has_names(X: Any) -> bool:
+    return isinstance(X, Table | dict) or hasattr(X, "to_pandas") or hasattr(X, "columns") or hasattr(X, "collect")
 
+
+def _named(y: Any) -> pd.Series:
+    """y as a Series; its index means nothing here, rows belong together by their place."""
+    if y is None:
+        raise TableError("requires y to be passed, but the target y is None")
     if hasattr(y, "to_pandas"):
         y = y.to_pandas()
-    return y if isinstance(y, pd.Series) else pd.Series(np.asarray(y), name="y")
+    if isinstance(y, pd.Series):
+        return y
+    name = "y"
+    if isinstance(y, pd.DataFrame):
+        name = str(y.columns[0]) if y.shape[1] else name
+        if y.shape[1] == 1:
+            return y.iloc[:, 0].rename(name)
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected; it is taken as one target. "
+            "Change the shape of y to (n_samples,), for example using ravel().",
+            DataConversionWarning,
+            stacklevel=4,
+        )
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise TableError(
+            f"y should be a 1d array, one label or number for each row, got an array of shape {values.shape} instead"
+        )
+    if values.dtype.kind == "c":
+        raise TableError("Complex data not supported: y must hold labels or real numbers")
+    return pd.Series(values, name=name)
+
+
+def _check_lengths(table: Table, y: pd.Series) -> None:
+    if len(y) != len(table):
+        raise TableError(
+            f"X has {len(table)} rows and y has {len(y)}: inconsistent numbers of samples; they must be of one length"
+        )
+    if not len(table):
+        raise TableError(f"Found array with 0 sample(s) (shape={table.frame.shape}) while a minimum of 1 is required.")
+    if len(table) < _FEWEST_ROWS:
+        raise TableError(f"too few rows to train on: n_samples = {len(table)}, at least {_FEWEST_ROWS} are needed")
 
 
 def _check_weights(weights: Any, n: int) -> np.ndarray | None:
+    """Weights of mean 1: only their ratios matter."""
     if weights is None:
         return None
     weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise TableError(f"sample_weight must be {n} finite numbers ≥ 0, not all 0; got shape {weights.shape}")
-    return weights
+    if weights.shape != (n,):
+        raise TableError(f"sample_weight must be {n} numbers, one a row of X; got shape {weights.shape}")
+    wrong = ~np.isfinite(weights) | (weights < 0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise TableError(f"sample_weight must be finite numbers ≥ 0; in row {row} it is {shown(weights[row])}")
+    if not weights.any():
+        raise TableError("sample_weight is zero in every row; nothing is left to learn from")
+    return weights / weights[weights > 0].mean()
 
 
 def _seed(random_state: Any) -> int:
-    from sklearn.utils import check_random_state
-
     if isinstance(random_state, int | np.integer):
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))

@@ -111,7 +111,7 @@ def _table_state(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "parameters": parameters,
         "features": columns,
         "target": target,
-        "names": [str(name) for name in model.feature_names_in_],
+        "names": [kind.column for kind in model.features_.kinds],
         "scale": {name: _plain(getattr(model, name)) for name in _SCALE if hasattr(model, name)},
         "history": model.history_.columns(),
         "outcome": {key: value for key, value in asdict(_without_history(model.outcome_)).items() if key != "history"},
