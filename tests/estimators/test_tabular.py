@@ -44,8 +44,6 @@ def target_of(cls, frame):
 _EXPECTED = {
     "check_sample_weight_equivalence_on_dense_data": "a row of weight 2 is seen once a pass with twice its slope, a "
     "doubled row twice in two minibatches: equal in the mean, not in every step (a row of weight 0 is exactly no row)",
-    "check_methods_sample_order_invariance": "the network is float32: a row's last bits depend on its place in a block",
-    "check_methods_subset_invariance": "the network is float32: a row's last bits depend on its place in a block",
 }
 
 

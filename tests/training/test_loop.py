@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from chainrule.descent import DivergenceError
+from chainrule.engine.threads import Pace
 from chainrule.training import Progress, Watched, ask, events, run
 
 
@@ -188,7 +189,8 @@ def interrupt():
 
 @pytest.mark.parametrize("where", ["slice", "second slice", "watch", "emit", "rule", "order"])
 def test_ctrl_c_leaves_whole_weights_wherever_it_arrives(job, where, monkeypatch):
-    from chainrule.engine import run as engine, threads
+    from chainrule.engine import run as engine
+    from chainrule.engine import threads
 
     monkeypatch.setattr(threads, "SLICE_SECONDS", 0.0)
     monkeypatch.setattr(threads, "_SAMPLE_SECONDS", 0.0)
@@ -258,6 +260,7 @@ def test_ctrl_c_while_threads_are_being_started_leaves_none_waiting(job):
     with j.start(n_threads=2) as engine_run:
         if engine_run._team.n < 2:
             pytest.skip("one processor only")
+        engine_run._pace = Pace((2,), 10)  # two threads, whatever is faster here
         training = j.training(engine_run)
         stream = events(training)
         next(stream)
