@@ -5,23 +5,54 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from chainrule.engine import Network
+from chainrule.engine import Network, predict
 from chainrule.network import Layout, check_targets, get_loss
 from chainrule.training import History
 
+from .blocks import dense_if_small, row_blocks
 from .parameters import PARAMETERS, constraints, parameters_section, store
-from .solvers import fit_lbfgs, fit_stochastic
+from .solvers import NON_FINITE, Descent, fit_lbfgs, fit_stochastic
 
 _SHARED = [row for row in PARAMETERS.values() if row.name != "loss"]
+_RECORDS = ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_", "_no_improvement_count")
+
+
+class _Parameters(list):
+    """The list that scikit-learn has in `coefs_`: here the entries are views into w, and assigning one writes into w."""
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        views, values = (self[index], value) if isinstance(index, slice) else ([self[index]], [value])
+        if len(views) != len(values):
+            raise ValueError(f"{len(views)} arrays are needed, one for each layer; got {len(values)}")
+        for view, new in zip(views, values, strict=True):
+            if np.shape(new) != view.shape:
+                raise ValueError(f"an array of shape {view.shape} is needed for this layer, got {np.shape(new)}")
+            view[...] = new
+
+
+def _parameters(name: str, letter: str, sentence: str) -> property:
+    """`coefs_` and `intercepts_`: views into w; before there is a network, the arrays that were given for it."""
+
+    def get(self: Any) -> list[Any]:
+        if name in self.__dict__ and "network_" not in self.__dict__:
+            return self.__dict__[name]
+        return _Parameters(getattr(self._fitted_network(), letter))
+
+    def put(self: Any, values: Any) -> None:
+        if "network_" in self.__dict__:
+            get(self)[:] = values
+        else:
+            self.__dict__[name] = list(values)
+
+    return property(get, put, doc=sentence)
 
 
 class _BaseMLP(BaseEstimator):
@@ -29,12 +60,34 @@ class _BaseMLP(BaseEstimator):
 
     _parameter_constraints: dict[str, list[Any]] = {}
 
-    def _layer_sizes(self) -> list[int]:
+    coefs_ = _parameters("coefs_", "A", "A_1 … A_L, as views into `network_.w`: what is written there is used.")
+    intercepts_ = _parameters("intercepts_", "b", "b_1 … b_L, as views into `network_.w`.")
+
+    def _hidden(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         sizes = [sizes] if not hasattr(sizes, "__iter__") else list(sizes)
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
+
+    def _has_weights(self) -> bool:
+        return "network_" in self.__dict__ or {"coefs_", "intercepts_"} <= self.__dict__.keys()
+
+    def _fitted_network(self) -> Network:
+        """The network; where `coefs_` and `intercepts_` were set by hand it is made of them."""
+        if "network_" in self.__dict__:
+            return self.__dict__["network_"]
+        if not self._has_weights():
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+        A, b = ([np.asarray(part) for part in self.__dict__[name]] for name in ("coefs_", "intercepts_"))
+        sizes = [*(part.shape[0] for part in A), A[-1].shape[1]]
+        layout = Layout.of(sizes, self.activation, self.out_activation_)
+        dtype = np.float32 if all(part.dtype == np.float32 for part in [*A, *b]) else np.float64
+        self.network_ = Network.from_layout(layout, np.zeros(layout.K, dtype))
+        self.coefs_, self.intercepts_ = A, b
+        del self.__dict__["coefs_"], self.__dict__["intercepts_"]
+        self.history_, self._descent = History(), None
+        return self.network_
 
     def _first_weights(self, layout: Layout, dtype: Any) -> np.ndarray:
         """Glorot & Bengio's bound for weights and biases alike, drawn as scikit-learn draws them, layer by layer."""
@@ -46,89 +99,92 @@ class _BaseMLP(BaseEstimator):
             b[...] = self._random_state.uniform(-bound, bound, b.shape)
         return w.astype(dtype, copy=False)
 
-    def _initialize(self, Y: np.ndarray, n_features: int, dtype: Any) -> None:
+    def _initialize(self, sizes: list[int], dtype: Any) -> None:
         self.n_iter_ = 0
         self.t_ = 0
-        hidden = self._layer_sizes()
         self.out_activation_ = self._output_activation()
-        layout = Layout.of([n_features, *hidden, Y.shape[1]], self.activation, self.out_activation_)
+        layout = Layout.of(sizes, self.activation, self.out_activation_)
         self.n_layers_ = layout.L + 1
         self.network_ = Network.from_layout(layout, self._first_weights(layout, dtype))
         self.history_ = History()
-        self._descent: dict[str, Any] = {}
-        if self.solver != "lbfgs":
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self.best_loss_ = None if self.early_stopping else np.inf
+        self._descent: Descent | None = None
+        for name in _RECORDS:
+            self.__dict__.pop(name, None)
+
+    def _start_records(self) -> None:
+        """What sgd and adam report epoch by epoch; scikit-learn has none of it for lbfgs."""
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else np.inf
 
     def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False):
-        self._layer_sizes()
-        first = not hasattr(self, "network_") or (not self.warm_start and not incremental)
+        hidden = self._hidden()
+        first = not self._has_weights() or (not self.warm_start and not incremental)
         X, Y = self._validate_input(X, y, incremental, reset=first)
-        if issparse(X):
-            X = X.toarray()
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        Y = Y.reshape(len(X), -1)
+        Y = Y.reshape(X.shape[0], -1)
         self.n_outputs_ = Y.shape[1]
         self._random_state = check_random_state(self.random_state)
+        sizes = [X.shape[1], *hidden, self.n_outputs_]
         if first:
-            self._initialize(Y, X.shape[1], X.dtype)
-        check_targets(self._loss_row(), Y.astype(self.network_.w.dtype, copy=False))
+            self._initialize(sizes, X.dtype)
+        elif list(self._fitted_network().sizes) != sizes:
+            raise ValueError(
+                f"the fit goes on with the network of the last one, whose layer sizes are "
+                f"{list(self.network_.sizes)}; now they would be {sizes}. Keep them, or set warm_start=False and call fit"
+            )
+        if self.solver != "lbfgs" and not self._has_records():
+            self._start_records()
         fit = fit_lbfgs if self.solver == "lbfgs" else fit_stochastic
         fit(self, X, Y, sample_weight, incremental)
+        if not np.isfinite(self.network_.w).all():
+            raise ValueError(NON_FINITE)
         return self
 
+    def _has_records(self) -> bool:
+        """Whether there are records to go on with: none after lbfgs, others if early_stopping was turned on or off."""
+        watched = getattr(self, "validation_scores_", None) is not None
+        return hasattr(self, "loss_curve_") and watched == self.early_stopping
+
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Fit the network to X (N × D_0) and y.
 
         Parameters
         ----------
         X : array-like or sparse matrix, N × D_0
+            float32 is trained in float32, all else in float64. A large sparse matrix is made dense 32 MB (or one
+            batch) at a time.
         y : array-like, N (labels or numbers) or N × outputs
         sample_weight : array-like of N numbers ≥ 0, optional
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError : for parameters out of range, input that cannot be learned from, or numbers that overflowed in
+            training (the last finite weights are kept; with `early_stopping` it is a ConvergenceWarning).
         """
-        self._validate_params()
         return self._fit(X, y, sample_weight)
 
-    def _outputs(self, X: Any, check_input: bool = True) -> np.ndarray:
-        if check_input:
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32))
-        if issparse(X):
-            X = X.toarray()
-        return self.network_(X)
+    def _checked_outputs(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return self._outputs(
+            validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32))
+        )
 
-    @property
-    def coefs_(self) -> list[np.ndarray]:
-        """A_1 … A_L, as views into `network_.w`: what is written there is used."""
-        return list(self._fitted_network().A)
-
-    @coefs_.setter
-    def coefs_(self, values) -> None:
-        for A, value in zip(self._fitted_network().A, values, strict=True):
-            A[...] = value
-
-    @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """b_1 … b_L, as views into `network_.w`."""
-        return list(self._fitted_network().b)
-
-    @intercepts_.setter
-    def intercepts_(self, values) -> None:
-        for b, value in zip(self._fitted_network().b, values, strict=True):
-            b[...] = value
-
-    def _fitted_network(self) -> Network:
-        try:
-            return self.__dict__["network_"]
-        except KeyError:
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet") from None
+    def _outputs(self, X: Any) -> np.ndarray:
+        """ŷ in the wider of the two float widths, that of X and that of w."""
+        net = self._fitted_network()
+        w = net.w.astype(np.result_type(X, net.w), copy=False)
+        X = dense_if_small(X, w.dtype)
+        parts = [predict(net.layout, w, block, self.n_threads) for _, block in row_blocks(X, w.dtype)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _reported(self, data: float, penalty: float) -> float:
         """Our mean loss in scikit-learn's scale: its squared error is averaged over outputs, the penalty is not."""
@@ -248,20 +304,22 @@ is exact (from the raw score).
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
     def _score_of(self, outputs: np.ndarray, Y: np.ndarray, weights: Any) -> float:
-        y = self._label_binarizer.inverse_transform(Y.astype(bool))
+        """The accuracy, NaN where an output is not finite; of codes, which are as good as labels and quicker."""
         if not np.isfinite(outputs).all():
             return float("nan")
-        return float(accuracy_score(y, self._labels(outputs), sample_weight=weights))
+        if self.out_activation_ == "softmax":
+            right = outputs.argmax(axis=1) == Y.argmax(axis=1)
+        else:
+            right = ((outputs > 0.5) == Y).all(axis=1)
+        return float(np.average(right, weights=weights))
 
     def predict(self, X):
         """The most probable class of each row of X: N labels (multilabel: N × classes of 0 and 1)."""
-        check_is_fitted(self)
-        return self._labels(self._outputs(X))
+        return self._labels(self._checked_outputs(X))
 
     def predict_proba(self, X):
         """The probability of each class (N × classes, in the order of `classes_`)."""
-        check_is_fitted(self)
-        outputs = self._outputs(X)
+        outputs = self._checked_outputs(X)
         if self.n_outputs_ == 1:
             return np.column_stack([1 - outputs, outputs])
         return outputs
@@ -272,9 +330,9 @@ is exact (from the raw score).
             return np.log(self.predict_proba(X))
 
     @available_if(_BaseMLP._has_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """One epoch over the rows given; `classes` (all there will ever be) is needed at the first call."""
-        self._validate_params()
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
             self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
@@ -360,8 +418,11 @@ while its loss is their mean (its issue 8349); here both are of the sum, and `lo
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
             dtype=(np.float64, np.float32), reset=reset,
         )  # fmt: skip
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
         y = y.astype(X.dtype, copy=False)
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        check_targets(self._loss_row(), y.reshape(len(y), -1))
+        return X, y
 
     def _score_of(self, outputs: np.ndarray, Y: np.ndarray, weights: Any) -> float:
         if not np.isfinite(outputs).all():
@@ -370,12 +431,11 @@ while its loss is their mean (its issue 8349); here both are of the sum, and `lo
 
     def predict(self, X):
         """ŷ of each row of X: N numbers, or N × outputs."""
-        check_is_fitted(self)
-        outputs = self._outputs(X)
+        outputs = self._checked_outputs(X)
         return outputs.ravel() if self.n_outputs_ == 1 else outputs
 
     @available_if(_BaseMLP._has_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """One epoch over the rows given."""
-        self._validate_params()
         return self._fit(X, y, sample_weight, incremental=True)
