@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from chainrule.engine import Network, predict
+from chainrule.engine.threads import one_blas_thread
 from chainrule.network import Layout, check_targets, get_loss
 from chainrule.training import History
 
@@ -139,7 +140,8 @@ class _BaseMLP(BaseEstimator):
         if self.solver != "lbfgs" and not self._has_records():
             self._start_records()
         fit = fit_lbfgs if self.solver == "lbfgs" else fit_stochastic
-        fit(self, X, Y, sample_weight, incremental)
+        with one_blas_thread():
+            fit(self, X, Y, sample_weight, incremental)
         if not np.isfinite(self.network_.w).all():
             raise ValueError(NON_FINITE)
         return self
