@@ -58,7 +58,7 @@ def test_the_loss_curve_is_scikit_learns(name, kind, activation):
 @pytest.mark.parametrize("kind", STOCHASTIC)
 @pytest.mark.parametrize("name", TASKS)
 def test_the_loss_curve_is_scikit_learns_whatever_else_is_set(name, kind, activation):
-    choices = itertools.product(EARLY_AND_WEIGHTED, ["auto", 1, 60], [True, False], [0.0, 1.0], [(), 3, (5, 5, 5)])
+    choices = itertools.product(EARLY_AND_WEIGHTED, ["auto", 1, 42], [True, False], [0.0, 1.0], [(), 3, (5, 5, 5)])
     for (early, weighted), batch, shuffle, alpha, hidden in choices:
         assert_same(
             name, STOCHASTIC[kind], activation, early, weighted, batch_size=16 if early else batch,
@@ -66,7 +66,7 @@ def test_the_loss_curve_is_scikit_learns_whatever_else_is_set(name, kind, activa
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("kind", STOCHASTIC)
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_training_stops_in_the_same_epoch(name, kind, early_stopping):
@@ -185,7 +185,7 @@ def test_partial_fit_goes_on_as_scikit_learns_does(name, kind):
     first = {"classes": classes} if cls == "MLPClassifier" else {}
     ours, theirs = (getattr(lib, cls)(**parameters) for lib in (chainrule, sklearn.neural_network))
     weights = row_weights(len(X))
-    for chunk in [slice(0, 30), slice(30, 60), slice(0, 60)] * 3:
+    for chunk in [slice(0, 30), slice(30, 42), slice(0, 42)] * 3:
         for model in (ours, theirs):
             model.partial_fit(X[chunk], y[chunk], sample_weight=weights[chunk], **first)
         first = {}
