@@ -52,7 +52,16 @@ def pair(name, X, y, weights=None, **parameters):
     return ours, theirs
 
 
-EXACT = ["n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "classes_", "feature_names_in_"]
+EXACT = [
+    "n_iter_",
+    "t_",
+    "n_layers_",
+    "n_outputs_",
+    "out_activation_",
+    "n_features_in_",
+    "classes_",
+    "feature_names_in_",
+]
 CLOSE = ["loss_", "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"]
 
 

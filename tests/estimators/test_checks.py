@@ -57,7 +57,9 @@ def quick(cls, X, y, weights=None, **more):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_the_constructor_has_scikit_learns_parameters_in_place(cls):
-    ours, theirs = (list(inspect.signature(getattr(lib, cls)).parameters.values()) for lib in (chainrule, sklearn.neural_network))
+    ours, theirs = (
+        list(inspect.signature(getattr(lib, cls)).parameters.values()) for lib in (chainrule, sklearn.neural_network)
+    )
     for mine, other in zip(ours, theirs, strict=False):
         assert (mine.name, mine.default, mine.kind) == (other.name, other.default, other.kind)
     assert len(ours) >= len(theirs)
@@ -121,8 +123,12 @@ def test_weights_of_rows_are_routed(cls):
     weights = row_weights(len(X))
     direct = quick(cls, StandardScaler().fit_transform(X), y, weights)
     with config_context(enable_metadata_routing=True):
-        model = getattr(chainrule, cls)(**QUICK).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        pipe = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model).fit(X, y, sample_weight=weights)
+        model = (
+            getattr(chainrule, cls)(**QUICK).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        )
+        pipe = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model).fit(
+            X, y, sample_weight=weights
+        )
         assert_array_equal(pipe[-1].network_.w, direct.network_.w)
         cross_validate(pipe, X, y, cv=2, params={"sample_weight": weights}, error_score="raise")
 
@@ -166,7 +172,7 @@ def test_coefs_and_intercepts_are_views_into_w(cls):
 
 
 def test_weights_set_by_hand_make_a_network_as_in_scikit_learn():
-    X, y = example("MLPRegressor")
+    X, _ = example("MLPRegressor")
 
     def by_hand(library):
         model = library.MLPRegressor(hidden_layer_sizes=(2,), activation="tanh")
@@ -176,3 +182,13 @@ def test_weights_set_by_hand_make_a_network_as_in_scikit_learn():
         return model.predict(X)
 
     np.testing.assert_allclose(by_hand(chainrule), by_hand(sklearn.neural_network), rtol=1e-13)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_docstring_has_every_parameter_and_every_attribute(cls):
+    X, y = example(cls)
+    model = quick(cls, pd.DataFrame(X, columns=list("abcde")), y, early_stopping=True)
+    doc = getattr(chainrule, cls).__doc__
+    fitted_attributes = {name for name in vars(model) if name.endswith("_")} | {"coefs_", "intercepts_"}
+    for name in (*model.get_params(), *fitted_attributes):
+        assert f"\n{name} : " in doc, name

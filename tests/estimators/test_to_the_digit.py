@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 import sklearn.neural_network
-from numpy.testing import assert_allclose, assert_array_equal
 from against_sklearn import (
     ACTIVATIONS,
     TASKS,
@@ -18,6 +17,7 @@ from against_sklearn import (
     row_weights,
     task,
 )
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import xlogy
 from sklearn.neural_network import _multilayer_perceptron
 

@@ -1,4 +1,4 @@
-"""Floor 4, estimators: tables that are sparse or in another float width, made dense and cast a block of rows at a time."""
+"""Floor 4, estimators: tables that are sparse or in another float width, made dense and cast by blocks of rows."""
 
 from __future__ import annotations
 

@@ -306,7 +306,8 @@ class _Iterations:
 
     def __init__(self, model: Any, objective: _MeanError, x: np.ndarray):
         self.model, self.objective, self.x = model, objective, x
-        self.n_iter, self.drawn = 0, None
+        self.n_iter = 0
+        self.drawn: ProgressBar | None = None
         self._seen, self._start = len(model.history_), time.perf_counter()
 
     def __call__(self, intermediate_result: Any) -> None:
