@@ -251,6 +251,41 @@ def test_what_cannot_be_fitted_is_refused_in_one_sentence(settings, words):
         MLPRegressor(**settings).fit(X, -np.abs(y))
 
 
+@pytest.mark.parametrize("weights", [-np.ones(42), np.zeros(42), np.ones(7)])
+def test_weights_that_weigh_nothing_are_refused(weights):
+    _, _, X, y = task("regression")
+    with pytest.raises(ValueError, match=r"[Ww]eight"):
+        MLPRegressor(max_iter=1).fit(X, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_training_goes_on_when_early_stopping_is_turned_on_or_off(before):
+    cls, _, X, y = task("regression")
+    model, _ = fitted(chainrule, cls, X, y, **SGD, max_iter=3, warm_start=True, early_stopping=before)
+    w = model.network_.w.copy()
+    with pytest.warns(ConvergenceWarning):
+        model.set_params(early_stopping=not before).fit(X, y)
+    assert model.n_iter_ == len(model.loss_curve_) == 3
+    assert len(model.history_) == 6
+    assert not np.array_equal(model.network_.w, w)
+
+
+def test_a_batch_whose_weights_are_all_zero_makes_no_step():
+    X = np.arange(10.0)[:, None]
+    model, _ = fitted(
+        chainrule,
+        "MLPRegressor",
+        X,
+        X[:, 0],
+        [1.0] * 5 + [0.0] * 5,
+        **{**SGD, "batch_size": 5},
+        shuffle=False,
+        max_iter=1,
+    )
+    alone, _ = fitted(chainrule, "MLPRegressor", X[:5], X[:5, 0], **{**SGD, "batch_size": 5}, shuffle=False, max_iter=1)
+    assert_array_equal(model.network_.w, alone.network_.w)
+
+
 def test_a_warm_start_refuses_another_network_and_other_classes():
     cls, _, X, y = task("binary")
     model, _ = fitted(chainrule, cls, X, y, max_iter=1, warm_start=True, hidden_layer_sizes=(3,))

@@ -122,7 +122,7 @@ class BaseMLP(BaseEstimator):
         first = not self._has_weights() or (not self.warm_start and not incremental)
         X, Y = self._validate_input(X, y, incremental, reset=first)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         Y = Y.reshape(X.shape[0], -1)
         self.n_outputs_ = Y.shape[1]
         self._random_state = check_random_state(self.random_state)
