@@ -67,7 +67,7 @@ def test_the_loss_curve_is_scikit_learns_whatever_else_is_set(name, kind, activa
 
 
 @pytest.mark.parametrize("name", ["binary", "multiclass", "regression"])
-@pytest.mark.parametrize("kind", STOCHASTIC)
+@pytest.mark.parametrize("kind", ["adam", "nesterov", "adaptive"])
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_training_stops_in_the_same_epoch(name, kind, early_stopping):
     patience = {"tol": 0.02, "n_iter_no_change": 2, "max_iter": 150}
@@ -103,7 +103,7 @@ def test_a_random_state_that_is_no_number_is_followed(seed):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("kind", STOCHASTIC)
+@pytest.mark.parametrize("kind", ["adam", "nesterov", "momentum"])
 @pytest.mark.parametrize("name", TASKS)
 def test_in_float32_five_epochs_agree(name, kind, activation):
     cls, parameters, X, y = task(name)
