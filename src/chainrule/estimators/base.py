@@ -77,9 +77,8 @@ class BaseMLP(BaseEstimator):
         A, b = ([np.asarray(part) for part in self.__dict__[name]] for name in ("coefs_", "intercepts_"))
         sizes = [*(part.shape[0] for part in A), A[-1].shape[1]]
         layout = Layout.of(sizes, self.activation, self.out_activation_)
-        dtype = np.float32 if all(part.dtype == np.float32 for part in [*A, *b]) else np.float64
-        self.network_ = Network.from_layout(layout, np.zeros(layout.K, dtype))
-        self.coefs_, self.intercepts_ = A, b
+        w = np.concatenate([part.ravel() for part in [*A, *b]])
+        self.network_ = Network.from_layout(layout, w.astype(np.result_type(w, np.float32), copy=False))
         del self.__dict__["coefs_"], self.__dict__["intercepts_"]
         self._forget()
         return self.network_
