@@ -2,169 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
-from chainrule.engine import Network
-from chainrule.network import Layout, check_targets, get_loss
-from chainrule.training import History
+from chainrule.network import check_targets, get_loss
 
-from .parameters import PARAMETERS, constraints, parameters_section, store
-from .solvers import fit_lbfgs, fit_stochastic
+from .base import BaseMLP
+from .parameters import ATTRIBUTES, PARAMETERS, attributes_section, constraints, parameters_section, store
 
 _SHARED = [row for row in PARAMETERS.values() if row.name != "loss"]
 
 
-class _BaseMLP(BaseEstimator):
-    """What classifier and regressor share: checking, first weights, fitting, predicting."""
-
-    _parameter_constraints: dict[str, list[Any]] = {}
-
-    def _layer_sizes(self) -> list[int]:
-        sizes = self.hidden_layer_sizes
-        sizes = [sizes] if not hasattr(sizes, "__iter__") else list(sizes)
-        if np.any(np.array(sizes) <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return sizes
-
-    def _first_weights(self, layout: Layout, dtype: Any) -> np.ndarray:
-        """Glorot & Bengio's bound for weights and biases alike, drawn as scikit-learn draws them, layer by layer."""
-        w = np.empty(layout.K)
-        factor = 2.0 if self.activation == "logistic" else 6.0
-        for A, b in zip(*layout.views(w), strict=True):
-            bound = np.sqrt(factor / sum(A.shape))
-            A[...] = self._random_state.uniform(-bound, bound, A.shape)
-            b[...] = self._random_state.uniform(-bound, bound, b.shape)
-        return w.astype(dtype, copy=False)
-
-    def _initialize(self, Y: np.ndarray, n_features: int, dtype: Any) -> None:
-        self.n_iter_ = 0
-        self.t_ = 0
-        hidden = self._layer_sizes()
-        self.out_activation_ = self._output_activation()
-        layout = Layout.of([n_features, *hidden, Y.shape[1]], self.activation, self.out_activation_)
-        self.n_layers_ = layout.L + 1
-        self.network_ = Network.from_layout(layout, self._first_weights(layout, dtype))
-        self.history_ = History()
-        self._descent: dict[str, Any] = {}
-        if self.solver != "lbfgs":
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self.best_loss_ = None if self.early_stopping else np.inf
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False):
-        self._layer_sizes()
-        first = not hasattr(self, "network_") or (not self.warm_start and not incremental)
-        X, Y = self._validate_input(X, y, incremental, reset=first)
-        if issparse(X):
-            X = X.toarray()
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        Y = Y.reshape(len(X), -1)
-        self.n_outputs_ = Y.shape[1]
-        self._random_state = check_random_state(self.random_state)
-        if first:
-            self._initialize(Y, X.shape[1], X.dtype)
-        check_targets(self._loss_row(), Y.astype(self.network_.w.dtype, copy=False))
-        fit = fit_lbfgs if self.solver == "lbfgs" else fit_stochastic
-        fit(self, X, Y, sample_weight, incremental)
-        return self
-
-    def fit(self, X, y, sample_weight=None):
-        """Fit the network to X (N × D_0) and y.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, N × D_0
-        y : array-like, N (labels or numbers) or N × outputs
-        sample_weight : array-like of N numbers ≥ 0, optional
-
-        Returns
-        -------
-        self
-        """
-        self._validate_params()
-        return self._fit(X, y, sample_weight)
-
-    def _outputs(self, X: Any, check_input: bool = True) -> np.ndarray:
-        if check_input:
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32))
-        if issparse(X):
-            X = X.toarray()
-        return self.network_(X)
-
-    @property
-    def coefs_(self) -> list[np.ndarray]:
-        """A_1 … A_L, as views into `network_.w`: what is written there is used."""
-        return list(self._fitted_network().A)
-
-    @coefs_.setter
-    def coefs_(self, values) -> None:
-        for A, value in zip(self._fitted_network().A, values, strict=True):
-            A[...] = value
-
-    @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """b_1 … b_L, as views into `network_.w`."""
-        return list(self._fitted_network().b)
-
-    @intercepts_.setter
-    def intercepts_(self, values) -> None:
-        for b, value in zip(self._fitted_network().b, values, strict=True):
-            b[...] = value
-
-    def _fitted_network(self) -> Network:
-        try:
-            return self.__dict__["network_"]
-        except KeyError:
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet") from None
-
-    def _reported(self, data: float, penalty: float) -> float:
-        """Our mean loss in scikit-learn's scale: its squared error is averaged over outputs, the penalty is not."""
-        share = self.n_outputs_ if self._loss_row().name == "squared" else 1
-        return data / share + penalty
-
-    def _has_partial_fit(self) -> bool:
-        if self.solver == "lbfgs":
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
-            )
-        return True
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-
-class MLPClassifier(ClassifierMixin, _BaseMLP):
+class MLPClassifier(ClassifierMixin, BaseMLP):
     __doc__ = (
         """A multilayer perceptron classifier, minimising the cross-entropy −Σ y ln ŷ by sgd, adam or lbfgs.
 
-A drop-in for scikit-learn's class of this name: the same parameters, defaults, random numbers and loss curve, trained
-by the compiled engine. Two classes (and multilabel targets) have sigmoid outputs, more have a softmax.
+A drop-in for scikit-learn's class of this name (1.9): the same parameters, defaults, random numbers and loss curve,
+trained by the compiled engine. Two classes (and multilabel targets) have sigmoid outputs, more have a softmax. What is
+minimised is the mean over rows, weighted by `sample_weight`, of the cross-entropy, plus ½ α Σ‖A_l‖² divided by the
+number (or weight) of the rows.
 
 """
         + parameters_section(_SHARED)
+        + "\n\n"
+        + attributes_section(ATTRIBUTES.values())
         + """
 
-Attributes
-----------
-classes_, coefs_, intercepts_, loss_, loss_curve_, best_loss_, validation_scores_, n_iter_, t_, n_layers_, n_outputs_,
-out_activation_, n_features_in_, feature_names_in_ : as scikit-learn's.
-network_ : the Network; its w holds all parameters, coefs_ and intercepts_ are views into it.
-history_ : every epoch as plain data.
+Raises
+------
+ValueError : by fit, for a parameter out of range, input that cannot be learned from, or numbers that overflow.
 
 Examples
 --------
@@ -174,13 +48,15 @@ Examples
 >>> clf = MLPClassifier((16,), learning_rate_init=0.05, max_iter=400, random_state=0).fit(X, y)
 >>> bool(clf.score(X, y) > 0.9)
 True
+>>> [A.shape for A in clf.coefs_], clf.out_activation_
+([(4, 16), (16, 3)], 'softmax')
 
-Source: handout 1, 2, 4. Where scikit-learn differs: it reports the log-loss clipped at the float's resolution, here it
-is exact (from the raw score).
+Source: handout 1, 2, 4; scikit-learn 1.9. Where it differs: scikit-learn reports the log-loss clipped at the float's
+resolution, here it is exact (from the raw score). The guide "From scikit-learn" has the whole table.
 """
     )
 
-    _parameter_constraints = constraints(_SHARED)
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = constraints(_SHARED)
 
     def __init__(
         self,
@@ -248,20 +124,22 @@ is exact (from the raw score).
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
     def _score_of(self, outputs: np.ndarray, Y: np.ndarray, weights: Any) -> float:
-        y = self._label_binarizer.inverse_transform(Y.astype(bool))
+        """The accuracy, NaN where an output is not finite; of codes, which are as good as labels and quicker."""
         if not np.isfinite(outputs).all():
             return float("nan")
-        return float(accuracy_score(y, self._labels(outputs), sample_weight=weights))
+        if self.out_activation_ == "softmax":
+            right = outputs.argmax(axis=1) == Y.argmax(axis=1)
+        else:
+            right = ((outputs > 0.5) == Y).all(axis=1)
+        return float(np.average(right, weights=weights))
 
     def predict(self, X):
         """The most probable class of each row of X: N labels (multilabel: N × classes of 0 and 1)."""
-        check_is_fitted(self)
-        return self._labels(self._outputs(X))
+        return self._labels(self._checked_outputs(X))
 
     def predict_proba(self, X):
         """The probability of each class (N × classes, in the order of `classes_`)."""
-        check_is_fitted(self)
-        outputs = self._outputs(X)
+        outputs = self._checked_outputs(X)
         if self.n_outputs_ == 1:
             return np.column_stack([1 - outputs, outputs])
         return outputs
@@ -271,10 +149,10 @@ is exact (from the raw score).
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    @available_if(_BaseMLP._has_partial_fit)
+    @available_if(BaseMLP._has_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """One epoch over the rows given; `classes` (all there will ever be) is needed at the first call."""
-        self._validate_params()
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
             self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
@@ -286,20 +164,24 @@ is exact (from the raw score).
         return tags
 
 
-class MLPRegressor(RegressorMixin, _BaseMLP):
+class MLPRegressor(RegressorMixin, BaseMLP):
     __doc__ = (
         """A multilayer perceptron regressor, minimising ½(ŷ − y)² or half the Poisson deviance by sgd, adam or lbfgs.
 
-A drop-in for scikit-learn's class of this name (1.7 and later, where `loss` comes first), trained by the compiled
-engine.
+A drop-in for scikit-learn's class of this name (1.9, where `loss` comes first): the same parameters, defaults, random
+numbers and loss curve, trained by the compiled engine. What is minimised is the mean over rows, weighted by
+`sample_weight`, of the loss summed over outputs, plus ½ α Σ‖A_l‖² divided by the number (or weight) of the rows.
 
 """
         + parameters_section(PARAMETERS.values())
+        + "\n\n"
+        + attributes_section(row for row in ATTRIBUTES.values() if row.name != "classes_")
         + """
 
-Attributes
-----------
-As MLPClassifier, without classes_.
+Raises
+------
+ValueError : by fit, for a parameter out of range, input that cannot be learned from (negative y with the Poisson
+    loss), or numbers that overflow.
 
 Examples
 --------
@@ -310,12 +192,13 @@ Examples
 >>> bool(model.score(X, X[:, 0] ** 2) > 0.99)
 True
 
-Source: handout 1, 2, 4. Where scikit-learn differs: with several outputs its gradient is that of the sum over outputs
-while its loss is their mean (its issue 8349); here both are of the sum, and `loss_` is printed in its scale.
+Source: handout 1, 2, 4; scikit-learn 1.9. Where it differs: with several outputs scikit-learn's gradient is that of the
+sum over outputs while its loss is their mean (its issue 8349); here both are of the sum, and `loss_` is printed in its
+scale. The guide "From scikit-learn" has the whole table.
 """
     )
 
-    _parameter_constraints = constraints(PARAMETERS.values())
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = constraints(PARAMETERS.values())
 
     def __init__(
         self,
@@ -360,22 +243,25 @@ while its loss is their mean (its issue 8349); here both are of the sum, and `lo
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
             dtype=(np.float64, np.float32), reset=reset,
         )  # fmt: skip
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
         y = y.astype(X.dtype, copy=False)
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        check_targets(self._loss_row(), y.reshape(len(y), -1))
+        return X, y
 
     def _score_of(self, outputs: np.ndarray, Y: np.ndarray, weights: Any) -> float:
         if not np.isfinite(outputs).all():
             return float("nan")
-        return float(r2_score(Y, outputs, sample_weight=weights))
+        with np.errstate(over="ignore"):  # of weights that are about to overflow
+            return float(r2_score(Y, outputs, sample_weight=weights))
 
     def predict(self, X):
         """ŷ of each row of X: N numbers, or N × outputs."""
-        check_is_fitted(self)
-        outputs = self._outputs(X)
+        outputs = self._checked_outputs(X)
         return outputs.ravel() if self.n_outputs_ == 1 else outputs
 
-    @available_if(_BaseMLP._has_partial_fit)
+    @available_if(BaseMLP._has_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """One epoch over the rows given."""
-        self._validate_params()
         return self._fit(X, y, sample_weight, incremental=True)

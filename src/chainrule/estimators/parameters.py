@@ -1,4 +1,4 @@
-"""Floor 4, estimators: one row per parameter: range, default, sentence -> checks and docstrings."""
+"""Floor 4, estimators: one row per parameter and per attribute: range, default, sentence -> checks and docstrings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 @dataclass(frozen=True)
 class Parameter:
-    """One constructor parameter: its name, default, the constraints that scikit-learn's validator checks, a sentence."""
+    """One constructor parameter: name, default, the constraints that scikit-learn's validator checks, a sentence."""
 
     name: str
     default: Any
@@ -38,7 +38,8 @@ _SCIKIT_LEARN = [
     Parameter("solver", "adam", [StrOptions({"lbfgs", "sgd", "adam"})],
               "The method of descent.", "{'lbfgs', 'sgd', 'adam'}"),
     Parameter("alpha", 0.0001, [_number(0)],
-              "α of the penalty ½ α Σ‖A_l‖², divided by the weight of the batch; biases are not penalised.", "float ≥ 0"),
+              "α of the penalty ½ α Σ‖A_l‖², divided by the weight of the batch; biases are not penalised.",
+              "float ≥ 0"),
     Parameter("batch_size", "auto", [StrOptions({"auto"}), _number(1, integer=True)],
               "Rows of a minibatch; 'auto' is min(200, N). Not used by lbfgs.", "int ≥ 1 or 'auto'"),
     Parameter("learning_rate", "constant", [StrOptions({"constant", "invscaling", "adaptive"})],
@@ -117,6 +118,48 @@ _TABLE = [
 TABLE_PARAMETERS: dict[str, Parameter] = {row.name: row for row in _TABLE}
 
 
+@dataclass(frozen=True)
+class Attribute:
+    """One fitted attribute: its name, what kind of thing it is, a sentence."""
+
+    name: str
+    kind: str
+    sentence: str
+
+    def numpydoc(self) -> str:
+        """The entry of a docstring's Attributes section."""
+        return f"{self.name} : {self.kind}\n    {self.sentence}"
+
+
+_ATTRIBUTES = [
+    Attribute("classes_", "array", "The labels in sorted order; outputs are in this order."),
+    Attribute("loss_", "float", "The loss of the last epoch with its penalty, in scikit-learn's scale (of several "
+              "outputs with squared error: their mean)."),
+    Attribute("best_loss_", "float or None", "The smallest of loss_curve_; None with early_stopping. Not with lbfgs."),
+    Attribute("loss_curve_", "list of float", "loss_ of every epoch, each batch as it was before its step. Not with "
+              "lbfgs."),
+    Attribute("validation_scores_", "list of float or None",
+              "With early_stopping: the accuracy (regression: R²) on the rows held out, after every epoch. Not with "
+              "lbfgs."),
+    Attribute("best_validation_score_", "float or None", "The largest of validation_scores_. Not with lbfgs."),
+    Attribute("t_", "int", "The rows seen in training, every one counted in every epoch."),
+    Attribute("n_iter_", "int", "Epochs (lbfgs: iterations) of the last fit."),
+    Attribute("coefs_", "list of arrays, D_{l-1} × D_l", "A_1 … A_L, views into network_.w: what is written there is "
+              "used."),
+    Attribute("intercepts_", "list of arrays, D_l", "b_1 … b_L, views into network_.w."),
+    Attribute("n_layers_", "int", "L + 1: the inputs count as a layer."),
+    Attribute("n_outputs_", "int", "D_L."),
+    Attribute("out_activation_", "str", "'identity', 'logistic', 'softmax' or 'exp'."),
+    Attribute("n_features_in_", "int", "D_0."),
+    Attribute("feature_names_in_", "array of str", "The names of the columns, where X has names."),
+    Attribute("network_", "Network", "The network; its w holds all parameters."),
+    Attribute("history_", "History", "Every epoch (lbfgs: iteration) as plain data, over all fits that went on; its "
+              "`loss` is the mean over rows of the sum over outputs, without the penalty."),
+]  # fmt: skip
+
+ATTRIBUTES: dict[str, Attribute] = {row.name: row for row in _ATTRIBUTES}
+
+
 def constraints(rows: Iterable[Parameter]) -> dict[str, list[Any]]:
     """What scikit-learn's validator wants: name -> constraints."""
     return {row.name: row.constraints for row in rows}
@@ -125,6 +168,11 @@ def constraints(rows: Iterable[Parameter]) -> dict[str, list[Any]]:
 def parameters_section(rows: Iterable[Parameter]) -> str:
     """The Parameters section of a docstring, written from the rows."""
     return "Parameters\n----------\n" + "\n".join(row.numpydoc() for row in rows)
+
+
+def attributes_section(rows: Iterable[Attribute]) -> str:
+    """The Attributes section of a docstring, written from the rows."""
+    return "Attributes\n----------\n" + "\n".join(row.numpydoc() for row in rows)
 
 
 def store(estimator: Any, rows: Mapping[str, Parameter], given: Mapping[str, Any]) -> None:
