@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from chainrule.calculus import grad
 from chainrule.calculus.differentiate import slope
 from chainrule.network import ACTIVATIONS, INITIALISERS, LOSSES, Activation, Layout, eager_error, get_loss, uses_link
-from chainrule.network.rows import find, table
+from chainrule.tables import find, table
 
 ELEMENTWISE = [row for row in ACTIVATIONS.values() if not row.rowwise]
 # Points on both sides of every kink, far out, and none on a kink (kinks have a test of their own).

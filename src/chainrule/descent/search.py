@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .tables import COUNT, INSIDE, POSITIVE
+from chainrule.tables import COUNT, INSIDE, POSITIVE
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import numpy as np
 
 from chainrule.calculus import erf
 from chainrule.calculus.differentiate import slope as derived_slope
+from chainrule.tables import find, table
 
-from .rows import find, is_row, table, with_parameters
+from .rows import is_row, with_parameters
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.calculus.differentiate import slope as derived_slope
+from chainrule.tables import find, table
 
 from .activations import Activation, _sigmoid, _softmax, _softplus
-from .rows import find, is_row, table, with_parameters
+from .rows import is_row, with_parameters
 
 
 @dataclass(frozen=True)
