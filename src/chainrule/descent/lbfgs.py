@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .walk import Walk
+from .walk import UNBOUNDED, Walk
 
 
 class _Arrived(Exception):
@@ -17,11 +17,22 @@ class _Arrived(Exception):
         self.reason = reason
 
 
+def _too_far(flat: np.ndarray, walk: Walk) -> tuple[float, np.ndarray]:
+    """F and ∇F at a trial point of the parabola that leaves the last point as F does and has risen again by as much.
+
+    Along the step, t from 0 to 1, it is F + s (2t² − t) with the slope s = |∇F·d|; its lowest point is t = ¼.
+    """
+    d = flat - np.ravel(np.asarray(walk.points[-1], np.float64))
+    s = abs(float(np.ravel(walk.gradients[-1]) @ d))
+    return walk.values[-1] + s, 3.0 * s * d / float(d @ d)
+
+
 def lbfgs(walk: Walk, x0: Any) -> str:
     """Walk down from x0 by limited-memory BFGS; the reason why it stopped.
 
-    The steps come from a line search that wants both Armijo's fall and a flatter slope (Wolfe); a trial point where F
-    is NaN counts as infinitely high. SciPy's own tolerances are switched off.
+    The steps come from a line search that wants both Armijo's fall and a flatter slope (Wolfe). It cannot handle trial
+    points where F is not finite (beyond a logarithm's edge, say), so these are given a finite height that sends it
+    back. SciPy's own tolerances are switched off.
 
     Source: Byrd, Lu, Nocedal & Zhu 1995, by scipy.optimize.minimize(method="L-BFGS-B") with 10 remembered steps.
     """
@@ -37,8 +48,10 @@ def lbfgs(walk: Walk, x0: Any) -> str:
         x = shaped(flat)
         value, g = seen[flat.tobytes()] = walk.look(x)
         if value == -np.inf:
-            walk.diverge("F has no lower bound: its value became infinite")
-        return (np.inf if np.isnan(value) else value), np.ravel(np.asarray(g, np.float64))
+            walk.diverge(UNBOUNDED)
+        if walk.values and not (np.isfinite(value) and np.isfinite(g).all()):
+            return _too_far(flat, walk)
+        return value, np.ravel(np.asarray(g, np.float64))
 
     def step(intermediate_result: Any) -> None:
         flat = intermediate_result.x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from .walk import Stopping, Walk
 
 # The size of step n from x, where F and ∇F are known; None when no step is good.
 StepSize = Callable[[int, Any, float, Any], float | None]
+
+_STEP = f"step must be a number above 0, 'armijo' or a schedule ({', '.join(SCHEDULES)})"
 
 
 def minimize(
@@ -126,11 +129,12 @@ def _objective(F: Any, gradient: Any) -> Objective:
 
 def _start(x0: Any) -> Any:
     x = np.array(x0)
-    if x.dtype.kind in "iu" and not isinstance(x0, np.ndarray | np.generic):
+    own_array = isinstance(x0, np.ndarray | np.generic)
+    if x.dtype.kind in "iu" and not own_array:
         x = x.astype(float)  # Python's own ints, alone or in lists
     if x.dtype.kind != "f":
-        hint = "; pass x0.astype(float)" if x.dtype.kind in "iub" else ""
-        raise TypeError(f"x0 must be a number or an array of floats, got {type(x0).__name__} of dtype {x.dtype}{hint}")
+        got = f"an array of {x.dtype}; pass x0.astype(float)" if own_array else repr(x0)
+        raise TypeError(f"x0 must be a number or an array of floats, got {got}")
     if not np.isfinite(x).all():
         raise ValueError(f"x0 must be finite, got {np.array2string(x, threshold=6)}")
     return x[()]
@@ -139,8 +143,8 @@ def _start(x0: Any) -> Any:
 def _row(method: str | Method) -> Method:
     try:
         return get_method(method)
-    except ValueError as error:
-        raise ValueError(f"{error}, lbfgs") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}, lbfgs") from None
 
 
 def _step_rule(step: Any, row: Method) -> float | Schedule | Armijo:
@@ -149,11 +153,10 @@ def _step_rule(step: Any, row: Method) -> float | Schedule | Armijo:
         return row.defaults["step"]
     if isinstance(step, str):
         if step != "armijo" and step not in SCHEDULES:
-            hint = nearest(step, ["armijo", *SCHEDULES])
-            raise ValueError(
-                f"step must be a number, 'armijo' or a schedule ({', '.join(SCHEDULES)}), got {step!r}.{hint}"
-            )
+            raise ValueError(f"{_STEP}, got {step!r}.{nearest(step, ['armijo', *SCHEDULES])}")
         step = Armijo() if step == "armijo" else get_schedule(step)
+    if not isinstance(step, Armijo | Schedule | Real):
+        raise TypeError(f"{_STEP}, got {step!r}")
     if isinstance(step, Armijo) and row.name != "gradient_descent":
         raise ValueError(
             f"step='armijo' searches along the gradient: it goes with gradient_descent, not with {row.name}"

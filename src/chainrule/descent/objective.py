@@ -126,6 +126,8 @@ class Objective:
 
 def _one_number(value: Any) -> Any:
     """`value` (recorded values pass too), or the error that says what is wrong with it."""
+    if isinstance(value, list | tuple | dict):
+        raise TypeError(f"F must return one number, got a {type(value).__name__}")
     if np.shape(value) != ():
         raise TypeError(f"F must return one number, got an array of shape {np.shape(value)}; add it up with np.sum")
     if not isinstance(value, Real) and getattr(getattr(value, "dtype", None), "kind", "") not in ("f", "i", "u"):

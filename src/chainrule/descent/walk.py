@@ -14,6 +14,7 @@ from .objective import Objective
 from .path import REASONS, DivergenceError, Path, rounding
 
 _ROSE = 1e12  # a value this far above the first one, on its scale, is not on its way to a minimum
+UNBOUNDED = "F has no bound in this direction: its value became infinite"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Walk:
         with np.errstate(all="ignore"):
             value = float(self.objective(x))
         if value == -np.inf:
-            self.diverge("F has no lower bound: its value became infinite")
+            self.diverge(UNBOUNDED)
         return value
 
     def look(self, x: Any) -> tuple[float, Any]:
@@ -107,7 +108,7 @@ class Walk:
         if broken:
             self.diverge(f"{broken[0]} became NaN or infinite", size)
         if self.values and value - self.values[0] > _ROSE * (1.0 + abs(self.values[0])):
-            self.diverge(f"the value grew from {self.values[0]:.3g} to {value:.3g} in size", size)
+            self.diverge(f"the value grew to {abs(value):.3g} in size", size)
 
     def diverge(self, what: str, size: float | None = None) -> NoReturn:
         """End with the error that says what happened in the step after the last recorded one."""
