@@ -45,6 +45,12 @@ def erf(x):
     return np.asarray(_erf(x.astype(np.float64)), dtype=np.float64).astype(width)[()]
 
 
+def _clip(a, a_min=None, a_max=None, *, min=None, max=None):
+    """A bound that is not given is infinitely far away; NumPy 2.1 also calls the bounds min and max."""
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    return np.clip(a, -np.inf if low is None else low, np.inf if high is None else high)
+
+
 ARITHMETIC = [
     binary("add", lambda g, out, x, y: g, lambda g, out, x, y: g, "{0} + {1}"),
     binary("subtract", lambda g, out, x, y: g, lambda g, out, x, y: -g, "{0} - {1}"),
@@ -85,6 +91,8 @@ CIRCULAR = [
     unary("sinc", _sinc_rule),
     unary("deg2rad", lambda g, out, x: g * (np.pi / 180.0)),
     unary("rad2deg", lambda g, out, x: g * (180.0 / np.pi)),
+    unary("radians", lambda g, out, x: g * (np.pi / 180.0)),
+    unary("degrees", lambda g, out, x: g * (180.0 / np.pi)),
 ]
 
 HYPERBOLIC = [
@@ -122,6 +130,7 @@ CHOICES = [
             lambda g, out, x, low, high: np.where(x > high, g, 0.0),
         ),
         elementwise=True,
+        wider=_clip,
     ),
 ]
 

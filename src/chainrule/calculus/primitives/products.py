@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .row import Composite, Primitive, own
-from .shapes import _diag, _diagonal
+from .row import Composite, Primitive, UnsupportedError, own
+from .shapes import _diagonal, concrete
 
 
 def _t(a):
@@ -21,13 +21,13 @@ def _as_matrices(g, a, b):
 
 
 def _matmul_left(g, out, a, b):
-    g, left, right = _as_matrices(g, a, b)
+    g, _, right = _as_matrices(g, a, b)
     found = np.matmul(g, _t(right))
     return found if np.ndim(a) > 1 else np.reshape(_sum_leading(found, 2), np.shape(a))
 
 
 def _matmul_right(g, out, a, b):
-    g, left, right = _as_matrices(g, a, b)
+    g, left, _ = _as_matrices(g, a, b)
     found = np.matmul(_t(left), g)
     return found if np.ndim(b) > 1 else np.reshape(_sum_leading(found, 2), np.shape(b))
 
@@ -54,15 +54,15 @@ def _parts(subscripts: str, operands) -> tuple[list[str], str]:
         result = ("..." if most else "") + "".join(c for c in letters if sum(t.count(c) for t in full) == 1)
     for term in full:
         if len(set(term)) < len(term):
-            raise NotImplementedError(
+            raise UnsupportedError(
                 f"einsum {subscripts!r} repeats an index within one operand; use np.diagonal or np.trace for that"
             )
     return full, result.replace("...", spare[:most])
 
 
 def _einsum(subscripts, *operands, **unknown):
-    if not isinstance(subscripts, str) or len(operands) not in (1, 2) or unknown:
-        raise NotImplementedError("einsum is differentiated for a string of subscripts with one or two operands")
+    if not isinstance(subscripts, str) or len(operands) not in (1, 2) or set(unknown) - {"optimize"}:
+        raise UnsupportedError("einsum is differentiated for a string of subscripts with one or two operands")
     terms, result = _parts(subscripts, operands)
     lengths = {
         c: n for t, x in zip(terms, operands, strict=True) for c, n in zip(t, np.shape(x), strict=True) if n != 1
@@ -136,7 +136,7 @@ def _outer(a, b):
 
 def _kron(a, b):
     if np.ndim(a) != 2 or np.ndim(b) != 2:
-        raise NotImplementedError("np.kron is differentiated for two matrices")
+        raise UnsupportedError("np.kron is differentiated for two matrices")
     (m, n), (p, q) = np.shape(a), np.shape(b)
     return np.reshape(np.reshape(a, (m, 1, n, 1)) * np.reshape(b, (1, p, 1, q)), (m * p, n * q))
 
@@ -166,8 +166,6 @@ def _column(g):
 
 
 def _slogdet(a):
-    from .shapes import concrete
-
     return np.linalg.slogdet(concrete(a))[0], log_abs_det(a)
 
 
@@ -181,11 +179,18 @@ def _cholesky_rule(g, out, a):
 
 
 def _norm(x, ord=None, axis=None, keepdims=False):
-    if ord not in (None, 2, "fro") or (ord == 2 and axis is None and np.ndim(x) > 1):
-        raise NotImplementedError(
-            f"np.linalg.norm is differentiated for the 2-norm and Frobenius norm, not ord={ord!r}"
-        )
-    return _root(np.sum(x * x, axis=axis, keepdims=keepdims))
+    of_vectors = np.ndim(x) == 1 if axis is None else np.size(axis) == 1
+    kind = "vectors" if of_vectors else "matrices"
+    if ord is None or ord == {"vectors": 2, "matrices": "fro"}[kind]:
+        return _root(np.sum(x * x, axis=axis, keepdims=keepdims))
+    if of_vectors and ord == 1:
+        return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
+    if of_vectors and ord in (np.inf, -np.inf):
+        return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
+    raise UnsupportedError(
+        "np.linalg.norm is differentiated for ord 1, 2, inf, -inf of vectors and the Frobenius norm of matrices, "
+        f"not for ord={ord!r} of {kind}"
+    )
 
 
 def _root(squares):
@@ -194,7 +199,7 @@ def _root(squares):
     return np.where(at_0, 0.0, np.sqrt(np.where(at_0, 1.0, squares)))
 
 
-PRODUCTS = [
+PRODUCTS: list[Primitive | Composite] = [
     Primitive("matmul", np.matmul, ("a", "b"), (_matmul_left, _matmul_right), written="{0} @ {1}"),
     Composite("dot", np.dot, _dot),
     Composite("einsum", np.einsum, _einsum),
@@ -202,11 +207,12 @@ PRODUCTS = [
     Composite("inner", np.inner, _inner),
     Composite("outer", np.outer, _outer),
     Composite("vdot", np.vdot, lambda a, b: np.sum(np.reshape(a, -1) * np.reshape(b, -1))),
+    Composite("vecdot", np.vecdot, lambda x1, x2, axis=-1: np.sum(x1 * x2, axis=axis)),
     Composite("kron", np.kron, _kron),
     Composite("trace", np.trace, _trace),
 ]
 
-LINEAR_ALGEBRA = [
+LINEAR_ALGEBRA: list[Primitive | Composite] = [
     Primitive("inv", np.linalg.inv, ("a",), (lambda g, out, a: -np.matmul(np.matmul(_t(out), g), _t(out)),)),
     Primitive(
         "solve", np.linalg.solve, ("a", "b"), (_solve_left, lambda g, out, a, b: np.linalg.solve(_t(a), g)),
@@ -217,5 +223,3 @@ LINEAR_ALGEBRA = [
     Composite("slogdet", np.linalg.slogdet, _slogdet),
     Composite("norm", np.linalg.norm, _norm),
 ]  # fmt: skip
-
-__all__ = ["LINEAR_ALGEBRA", "PRODUCTS", "_diag", "log_abs_det"]
