@@ -243,8 +243,8 @@ def _method(name: str) -> Callable[..., Any]:
 
 for _name in (
     "sum", "mean", "prod", "max", "min", "var", "std", "cumsum", "ravel", "swapaxes", "squeeze", "dot", "clip",
-    "take", "repeat", "trace", "diagonal", "copy", "argmax", "argmin", "argsort", "searchsorted", "nonzero", "any", "all",
-    "round",
+    "take", "repeat", "trace", "diagonal", "copy", "argmax", "argmin", "argsort", "searchsorted", "nonzero",
+    "any", "all", "round",
 ):  # fmt: skip
     setattr(Traced, _name, _method(_name))
 for _operator, _name in {
@@ -310,9 +310,9 @@ def _no_row(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", str(function))
     near = difflib.get_close_matches(name, PRIMITIVES, n=3, cutoff=0.6)
     hint = f"; near it: {', '.join(near)}" if near else ""
-    module = getattr(function, "__module__", None) or "numpy"  # ufuncs do not say theirs
+    module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)  # ufuncs do not say theirs
     return (
-        f"{module.replace('numpy', 'np', 1)}.{name} has no derivative in chainrule's table{hint}. Write it in functions that have one "
+        f"{module}.{name} has no derivative in chainrule's table{hint}. Write it in functions that have one "
         "(chainrule.calculus.primitives.PRIMITIVES lists them), or, if the result should count as a constant, "
         "compute it outside the function"
     )

@@ -1,4 +1,4 @@
-"""Floor 0, calculus: element by element primitives: arithmetic, powers, exp and log, circular and hyperbolic, choices."""
+"""Floor 0, calculus: element by element primitives: arithmetic, powers, exp, log, circular, hyperbolic, choices."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ def _power_exponent(g, out, x, y):
 def _share(x, other, out):
     """1 where x alone is the chosen one, ½ where both are, 0 elsewhere."""
     return np.where(x == out, np.where(other == out, 0.5, 1.0), 0.0)
+
+
+def _hypot_rule(g, out, x, y):
+    return g * x / np.where(out == 0, 1.0, out)  # 0 at the origin, as that of a norm
 
 
 def _sinc_rule(g, out, x):
@@ -87,7 +91,7 @@ CIRCULAR = [
     unary("arccos", lambda g, out, x: -g / np.sqrt(1.0 - x * x)),
     unary("arctan", lambda g, out, x: g / (1.0 + x * x)),
     binary("arctan2", lambda g, out, x, y: g * y / (x * x + y * y), lambda g, out, x, y: -g * x / (x * x + y * y)),
-    binary("hypot", lambda g, out, x, y: g * x / out, lambda g, out, x, y: g * y / out),
+    binary("hypot", _hypot_rule, lambda g, out, x, y: _hypot_rule(g, out, y, x)),
     unary("sinc", _sinc_rule),
     unary("deg2rad", lambda g, out, x: g * (np.pi / 180.0)),
     unary("rad2deg", lambda g, out, x: g * (180.0 / np.pi)),

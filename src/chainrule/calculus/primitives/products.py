@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .reductions import root
 from .row import Composite, Primitive, UnsupportedError, own
 from .shapes import _diagonal, concrete
 
@@ -182,7 +183,7 @@ def _norm(x, ord=None, axis=None, keepdims=False):
     of_vectors = np.ndim(x) == 1 if axis is None else np.size(axis) == 1
     kind = "vectors" if of_vectors else "matrices"
     if ord is None or ord == {"vectors": 2, "matrices": "fro"}[kind]:
-        return _root(np.sum(x * x, axis=axis, keepdims=keepdims))
+        return root(np.sum(x * x, axis=axis, keepdims=keepdims))
     if of_vectors and ord == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
     if of_vectors and ord in (np.inf, -np.inf):
@@ -191,12 +192,6 @@ def _norm(x, ord=None, axis=None, keepdims=False):
         "np.linalg.norm is differentiated for ord 1, 2, inf, -inf of vectors and the Frobenius norm of matrices, "
         f"not for ord={ord!r} of {kind}"
     )
-
-
-def _root(squares):
-    """√ with derivative 0 at 0: of the subgradients of a norm at the origin, the one that points nowhere."""
-    at_0 = squares == 0
-    return np.where(at_0, 0.0, np.sqrt(np.where(at_0, 1.0, squares)))
 
 
 PRODUCTS: list[Primitive | Composite] = [

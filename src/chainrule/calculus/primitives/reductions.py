@@ -22,11 +22,11 @@ def _sum_rule(g, out, x, axis, keepdims):
 
 
 def _extreme_rule(g, out, x, axis, keepdims):
-    # ties share equally, as in autograd, JAX and PyTorch's amax
+    # ties share equally, as in autograd, JAX and PyTorch's amax; beside a NaN nothing is chosen, and 0/0 is NaN again
     kept = _kept(x, axis)
     chosen = x == np.reshape(out, kept)
     count = np.sum(chosen, axis=None if axis is None else tuple(np.atleast_1d(axis)), keepdims=True)
-    return np.where(chosen, np.reshape(g, kept) / count, 0.0)
+    return np.where(chosen, np.reshape(g, kept), 0.0) / count
 
 
 def _cumsum_rule(g, out, x, axis):
@@ -86,8 +86,14 @@ def _var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=Tr
     return squares / (_count(a, axis, where, keepdims) - (ddof if correction is None else correction))
 
 
+def root(squares):
+    """√ with derivative 0 at 0: of the subgradients of a length at the origin, the one that points nowhere."""
+    at_0 = squares == 0
+    return np.where(at_0, 0.0, np.sqrt(np.where(at_0, 1.0, squares)))
+
+
 def _std(*args, **kwargs):
-    return np.sqrt(_var(*args, **kwargs))
+    return root(_var(*args, **kwargs))
 
 
 def _average(a, axis=None, weights=None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,14 @@ class Primitive:
             or any(is_given(v) if k not in names else k in self.signature and v is None for k, v in kwargs.items())
         )
 
-    @property
+    @cached_property
     def takes_sequence(self) -> bool:
         return self.signature[0].startswith("*")
 
     def bind(self, args: tuple, kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """(operands, what stays fixed) of a call."""
+        if not kwargs and not self.static and len(args) == len(self.signature):
+            return list(args), {}
         names = [*self.signature, *self.static]
         if len(args) > len(names):
             raise TypeError(f"{self.name} takes at most {len(names)} arguments, got {len(args)}")
