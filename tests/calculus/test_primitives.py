@@ -18,7 +18,24 @@ ANY, POSITIVE, INSIDE, ABOVE_1, AWAY = (-2.5, 2.5), (0.2, 3.0), (-0.9, 0.9), (1.
 # Element by element rows: the interval of each argument. Intervals keep away from kinks, which have their own tests.
 DOMAINS = {
     **dict.fromkeys(
-        ["negative", "positive", "square", "exp", "exp2", "expm1", "sin", "cos", "sinh", "cosh", "tanh", "arctan", "arcsinh", "sinc", "erf"], (ANY,)
+        [
+            "negative",
+            "positive",
+            "square",
+            "exp",
+            "exp2",
+            "expm1",
+            "sin",
+            "cos",
+            "sinh",
+            "cosh",
+            "tanh",
+            "arctan",
+            "arcsinh",
+            "sinc",
+            "erf",
+        ],
+        (ANY,),
     ),
     **dict.fromkeys(["deg2rad", "rad2deg", "radians", "degrees"], (ANY,)),
     **dict.fromkeys(["sqrt", "log", "log2", "log10", "log1p", "cbrt", "reciprocal", "absolute", "fabs"], (POSITIVE,)),

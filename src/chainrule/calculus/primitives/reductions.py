@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .row import Composite, Primitive
-from .shapes import getitem
+from .shapes import concrete, getitem
 
 
 def _kept(x, axis):
@@ -72,7 +72,8 @@ FOLDS = [
 
 def _count(a, axis, where, keepdims):
     if where is not True:
-        return np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims)
+        chosen = np.broadcast_to(where, np.shape(a)).astype(concrete(a).dtype)
+        return np.sum(chosen, axis=axis, keepdims=keepdims)
     return float(np.prod([np.shape(a)[k] for k in (range(np.ndim(a)) if axis is None else np.atleast_1d(axis))]))
 
 
