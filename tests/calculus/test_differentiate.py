@@ -1,7 +1,6 @@
 """What grad and its kin promise: accumulation, depth, nesting, containers, edges, and errors that show the way."""
 
 import math
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -49,10 +48,8 @@ def test_a_hundred_thousand_nodes_deep():
             x = x + 0.5
         return x * x
 
-    start = time.perf_counter()
     value, g = value_and_grad(f)(1.0)
     assert (value, g) == (50_001.0**2, 2 * 50_001.0)
-    assert time.perf_counter() - start < 60  # far above what it takes; recursion would not end at all
 
 
 def test_an_input_that_is_not_used_has_zero_gradient():
@@ -190,6 +187,11 @@ def test_prod_with_zeros():
 def test_errors_show_the_way(call, message):
     with pytest.raises((TypeError, ValueError, NotImplementedError), match=message):
         call()
+
+
+def test_a_method_that_is_not_there_is_named():
+    with pytest.raises(AttributeError, match="has no 'partition', which has no derivative"):
+        grad(lambda x: x.partition(1))(np.ones(3))
 
 
 def test_writing_in_place_is_refused():

@@ -199,6 +199,11 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     def tolist(self):
         raise UnsupportedError("x.tolist() takes the numbers out of the recording; keep x as it is")
 
+    def __getattr__(self, name):
+        raise AttributeError(
+            f"a recorded value has no {name!r}, which has no derivative in chainrule; try np.{name}(x), or write it in others"
+        )
+
     def __hash__(self):
         return id(self)
 

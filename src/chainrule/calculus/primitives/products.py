@@ -6,7 +6,7 @@ import numpy as np
 
 from .reductions import root
 from .row import Composite, Primitive, UnsupportedError, own
-from .shapes import _diagonal, concrete
+from .shapes import _diagonal, concrete, unbroadcast
 
 
 def _t(a):
@@ -147,13 +147,21 @@ def _trace(a, offset=0, axis1=0, axis2=1):
 
 
 def _solve_left(g, out, a, b):
-    back = np.linalg.solve(_t(a), g)
-    vector = np.ndim(b) == 1
-    return (
-        -np.matmul(np.reshape(back, (*np.shape(back), 1)), np.reshape(out, (1, -1)))
-        if vector
-        else -np.matmul(back, _t(out))
-    )
+    back = _solve_right(g, out, a, b, whole=True)
+    out = _column(out) if np.ndim(b) == 1 else out
+    return unbroadcast(-np.matmul(back, _t(out)), np.shape(a))
+
+
+def _solve_right(g, out, a, b, whole=False):
+    """A⁻ᵀ g in the shape of b, or as the (broadcast) matrix that it is; a vector b is one column."""
+    back = np.linalg.solve(_t(a), _column(g) if np.ndim(b) == 1 else g)
+    if whole:
+        return back
+    return unbroadcast(np.reshape(back, np.shape(back)[:-1]) if np.ndim(b) == 1 else back, np.shape(b))
+
+
+def _column(x):
+    return np.reshape(x, (*np.shape(x), 1))
 
 
 @own
@@ -162,7 +170,7 @@ def log_abs_det(a):
     return np.linalg.slogdet(a)[1]
 
 
-def _column(g):
+def _over_matrix(g):
     return np.reshape(g, (*np.shape(g), 1, 1))
 
 
@@ -210,10 +218,10 @@ PRODUCTS: list[Primitive | Composite] = [
 LINEAR_ALGEBRA: list[Primitive | Composite] = [
     Primitive("inv", np.linalg.inv, ("a",), (lambda g, out, a: -np.matmul(np.matmul(_t(out), g), _t(out)),)),
     Primitive(
-        "solve", np.linalg.solve, ("a", "b"), (_solve_left, lambda g, out, a, b: np.linalg.solve(_t(a), g)),
+        "solve", np.linalg.solve, ("a", "b"), (_solve_left, _solve_right),
     ),
-    Primitive("det", np.linalg.det, ("a",), (lambda g, out, a: _column(g * out) * _t(np.linalg.inv(a)),)),
-    Primitive("log_abs_det", log_abs_det, ("a",), (lambda g, out, a: _column(g) * _t(np.linalg.inv(a)),)),
+    Primitive("det", np.linalg.det, ("a",), (lambda g, out, a: _over_matrix(g * out) * _t(np.linalg.inv(a)),)),
+    Primitive("log_abs_det", log_abs_det, ("a",), (lambda g, out, a: _over_matrix(g) * _t(np.linalg.inv(a)),)),
     Primitive("cholesky", np.linalg.cholesky, ("a",), (_cholesky_rule,)),
     Composite("slogdet", np.linalg.slogdet, _slogdet),
     Composite("norm", np.linalg.norm, _norm),
