@@ -16,17 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .primitives import (
-    BY_FUNCTION,
-    PRIMITIVES,
-    UFUNC_METHODS,
-    Composite,
-    Primitive,
-    UnsupportedError,
-    cast,
-    concrete,
-    getitem,
-)
+from .primitives import BY_FUNCTION, PRIMITIVES, Composite, Primitive, concrete, getitem
+from .primitives.reductions import UFUNC_METHODS
+from .primitives.row import UnsupportedError
+from .primitives.shapes import cast
 
 
 @dataclass(frozen=True)
@@ -201,7 +194,7 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getattr__(self, name):
         raise AttributeError(
-            f"a recorded value has no {name!r}, which has no derivative in chainrule; try np.{name}(x), or write it in others"
+            f"a recorded value has no {name!r}, which has no derivative in chainrule; try np.{name}(x), or another way"
         )
 
     def __hash__(self):

@@ -7,9 +7,9 @@ from typing import Any
 
 from .elementwise import ELEMENTWISE, erf
 from .products import LINEAR_ALGEBRA, PRODUCTS
-from .reductions import FOLDS, SPREADS, UFUNC_METHODS
-from .row import Composite, Primitive, UnsupportedError
-from .shapes import MOVES, SHAPES, cast, concrete, getitem, unbroadcast
+from .reductions import FOLDS, SPREADS
+from .row import Composite, Primitive
+from .shapes import MOVES, SHAPES, concrete, getitem, unbroadcast
 
 Row = Primitive | Composite
 
@@ -17,17 +17,4 @@ _rows: list[Row] = [*ELEMENTWISE, *SHAPES, *FOLDS, *PRODUCTS, *LINEAR_ALGEBRA, *
 PRIMITIVES: dict[str, Row] = {row.name: row for row in _rows}
 BY_FUNCTION: dict[Callable[..., Any], Row] = {f: row for row in _rows for f in (row.function, *row.also)}
 
-__all__ = [
-    "BY_FUNCTION",
-    "PRIMITIVES",
-    "UFUNC_METHODS",
-    "Composite",
-    "Primitive",
-    "Row",
-    "UnsupportedError",
-    "cast",
-    "concrete",
-    "erf",
-    "getitem",
-    "unbroadcast",
-]
+__all__ = ["BY_FUNCTION", "PRIMITIVES", "Composite", "Primitive", "Row", "concrete", "erf", "getitem", "unbroadcast"]
