@@ -31,7 +31,7 @@ REASONS: dict[str, Reason] = {
 _ULPS = 8  # values that differ by no more units in the last place are the same, to rounding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Path:
     """Where a descent went: points, values and gradients, why it stopped.
 
