@@ -217,7 +217,7 @@ def test_ctrl_c_leaves_whole_weights_wherever_it_arrives(job, where, monkeypatch
             rule = lambda event: interrupt() if event.epoch == 3 else None  # noqa: E731
         if where == "order":
             rows = training.order
-            training.order = lambda: interrupt() if len(training.history) == 3 else rows()
+            training.order = lambda: (interrupt() if len(training.history) == 3 else None, rows())[1]
         outcome = run(training, emit, [rule] if rule else [])
         assert outcome.interrupted
         assert outcome.stopped_because == "you interrupted it"
@@ -226,19 +226,29 @@ def test_ctrl_c_leaves_whole_weights_wherever_it_arrives(job, where, monkeypatch
     assert j.w.tobytes() == each[outcome.best_epoch]
 
 
-def test_a_second_ctrl_c_right_after_the_first_finds_whole_weights(job, monkeypatch):
-    import chainrule.training.loop as loop
-
+@pytest.mark.parametrize("standalone", [True, False])
+def test_a_second_ctrl_c_while_the_epoch_is_taken_back_waits_for_that(job, standalone):
     each, j = weights_after_each_epoch(job), job.Job(watch=False)
     with j.start() as engine_run:
         training = j.training(engine_run)
-        stream, held = events(training), iter([loop.Held, interrupt])
+        stream, restore = events(training), engine_run.restore
         next(stream)
-        monkeypatch.setattr(loop, "Held", lambda: next(held)())  # the second comes when the epoch is to be taken back
         engine_run.epochs = lambda *arguments: (engine_run.w.__iadd__(1.0), interrupt(), engine_run.at_slice())
+        engine_run.restore = lambda *arguments: (interrupt(), restore(*arguments))
         with pytest.raises(KeyboardInterrupt):
-            next(stream)
+            next(stream) if standalone else run(training)
     assert j.w.tobytes() == each[1]
+
+
+def test_ctrl_c_at_the_end_of_an_epoch_lets_all_consumers_see_it(job):
+    j, seen = job.Job(watch=False), []
+    with j.start() as engine_run:
+        training = j.training(engine_run)
+        add = training.history.add
+        training.history.add = lambda event: (add(event), interrupt() if event.epoch == 4 else None)
+        outcome = run(training, seen.append, [lambda event: time.sleep(0.001)])
+    assert outcome.interrupted
+    assert [e.epoch for e in seen] == [1, 2, 3, 4] == outcome.history["epoch"]
 
 
 # A job whose batches two threads share.
@@ -263,7 +273,7 @@ def test_ctrl_c_while_threads_are_being_started_leaves_none_waiting(job):
         real, engine_run._team._inbox[0] = engine_run._team._inbox[0], Inbox()
         with pytest.raises(KeyboardInterrupt):
             next(stream)
-    assert j.w.tobytes() == each[1]
+    assert j.w.tobytes() == each[len(training.history)]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no os.kill(SIGINT) to oneself there")
