@@ -11,6 +11,7 @@ import pytest
 
 from chainrule.descent import DivergenceError
 from chainrule.training import Progress, Watched, ask, events, run
+from chainrule.training.interrupts import Held, Window
 
 
 def weights_after_each_epoch(job, **options):
@@ -240,15 +241,68 @@ def test_a_second_ctrl_c_while_the_epoch_is_taken_back_waits_for_that(job, stand
     assert j.w.tobytes() == each[1]
 
 
-def test_ctrl_c_at_the_end_of_an_epoch_lets_all_consumers_see_it(job):
+@pytest.mark.parametrize("place", ["emit", "watch"])
+def test_code_of_others_is_interrupted_at_once(job, place):
+    went_on = []
+
+    def hangs(_):
+        interrupt()
+        went_on.append(1)
+
+    j = job.Job(watch=False)
+    with j.start() as engine_run:
+        training = j.training(engine_run)
+        if place == "watch":
+            training.progress.watch = hangs
+        assert run(training, hangs if place == "emit" else None).interrupted
+    assert went_on == []
+
+
+@pytest.mark.parametrize("last", [4, 12])
+def test_ctrl_c_at_the_end_of_an_epoch_lets_all_consumers_see_it(job, last):
     j, seen = job.Job(watch=False), []
     with j.start() as engine_run:
         training = j.training(engine_run)
         add = training.history.add
-        training.history.add = lambda event: (add(event), interrupt() if event.epoch == 4 else None)
+        training.history.add = lambda event: (add(event), interrupt() if event.epoch == last else None)
         outcome = run(training, seen.append, [lambda event: time.sleep(0.001)])
     assert outcome.interrupted
-    assert [e.epoch for e in seen] == [1, 2, 3, 4] == outcome.history["epoch"]
+    assert [e.epoch for e in seen] == list(range(1, last + 1)) == outcome.history["epoch"]
+
+
+# Contexts entered one after the other, Ctrl-C within the innermost, and after how many of their ends it arrives.
+NESTED = [
+    ([Window], 0),
+    ([Held], 1),
+    ([Held, Held], 2),
+    ([Held, Window], 0),
+    ([Held, Window, Held], 1),
+    ([Held, Window, Held, Held], 2),
+    ([Held, Window, Held, Window], 0),
+    ([Held, Held, Window], 0),
+]
+
+
+@pytest.mark.parametrize(("contexts", "arrives"), NESTED)
+@pytest.mark.parametrize("after_a_window", [False, True])
+def test_where_ctrl_c_arrives(contexts, arrives, after_a_window):
+    entered, arrived = [], None
+    for context in contexts:
+        entered.append(context().__enter__())
+        if after_a_window and context is Held:
+            with Window():
+                pass
+    try:
+        interrupt()
+    except KeyboardInterrupt:
+        arrived = 0
+    for ended in range(1, len(contexts) + 1):
+        try:
+            entered.pop().__exit__()
+        except KeyboardInterrupt:
+            arrived = ended
+    assert arrived == arrives
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # A job whose batches two threads share.

@@ -37,7 +37,7 @@ def _in_main_thread() -> bool:
 
 
 class Held:
-    """Within this `with`, Ctrl-C waits: it arrives at `deliver()`, or else at the end of the outermost block.
+    """Within this `with`, Ctrl-C waits: it arrives at `deliver()`, or else where nothing holds it any more.
 
     Whatever handler stood before (Python's own, which raises KeyboardInterrupt, or somebody's) gets the signal then.
     Outside the main thread it does nothing.
@@ -77,9 +77,11 @@ class Held:
             return
         if not self._outermost:
             self._guard.depth -= 1
-            return
-        _guard = None
-        signal.signal(signal.SIGINT, self._guard.previous)
+            if self._guard.depth:
+                return
+        else:
+            _guard = None
+            signal.signal(signal.SIGINT, self._guard.previous)
         self._guard.deliver()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ class Progress:
         """(plain data, arrays) that `restore` puts back."""
         data = {
             "history": self.history.snapshot()[0],
-            "best": None if self.best is None else asdict(self.best),
+            "best": None if self.best is None else vars(self.best) | {"scores": dict(self.best.scores)},
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
             "rows": self.rows,
