@@ -22,6 +22,13 @@ _FEW_ROWS = 24
 _WORTH_A_THREAD = 20_000_000
 
 
+_NOBODY = np.zeros(0, np.int64)
+
+
+def _nothing(dtype: np.dtype) -> np.ndarray:
+    return np.zeros(0, dtype)
+
+
 def _together(n: int, function: Callable[[int], object]) -> None:
     if n == 1:
         function(0)
@@ -46,8 +53,8 @@ def predict(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int | None 
     if net.panels.size:
         kernels().prepare(net)
     work, out = aligned((n, size), w.dtype), np.empty((len(X), layout.sizes[-1]), w.dtype)
-    kernel, nobody = kernels().predict_rows, np.zeros(0, np.int64)
-    _together(n, lambda thread: kernel(thread, n, net, X, at_once, work, tail, nobody, out))
+    kernel, rows = kernels().predict_rows, Rows(X, out, _nothing(w.dtype), _NOBODY, _NOBODY)
+    _together(n, lambda thread: kernel(thread, n, net, rows, at_once, work, tail, out))
     return out
 
 
@@ -62,8 +69,8 @@ class _Pass:
 
     def __init__(self, layout, loss, w, X, Y, weights, n_threads):
         X, Y = _block(X, w.dtype, layout.sizes[0], "X"), _block(Y, w.dtype, layout.sizes[-1], "Y")
-        weights = np.zeros(0, w.dtype) if weights is None else np.array(weights, w.dtype)
-        self.rows = Rows(X, Y, weights, np.zeros(0, np.int64))
+        weights = _nothing(w.dtype) if weights is None else np.array(weights, w.dtype)
+        self.rows = Rows(X, Y, weights, _NOBODY, _NOBODY)
         self.begins = _shards(len(X))
         S = len(self.begins) - 1
         self.at_once = max(1, min(ROWS_AT_A_TIME, len(X)))

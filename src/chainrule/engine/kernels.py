@@ -124,7 +124,7 @@ def keyed(key, number):
 
 
 @compiled
-def drop(work, s, at_value, at_keep, at_passed, n, D, key, rate, order, lo):
+def drop(work, s, at_value, at_keep, at_passed, n, D, key, rate, rows, lo):
     """Dropout: each unit of each row is 0 with probability `rate`, else multiplied by 1/(1 − rate).
 
     The random bits are a function of (key, row of the table, unit) alone: whoever works on a row draws the same.
@@ -133,7 +133,8 @@ def drop(work, s, at_value, at_keep, at_passed, n, D, key, rate, order, lo):
     factor = work.dtype.type(1.0 / (1.0 - rate))
     zero = work.dtype.type(0.0)
     for i in range(n):
-        row_key = keyed(key, order[lo + i] if order.size > 0 else lo + i)
+        row = rows.order[lo + i] if rows.order.size > 0 else lo + i
+        row_key = keyed(key, rows.names[row] if rows.names.size > 0 else row)
         for j in range(D):
             bits = mixed(row_key ^ np.uint32(j * np.uint32(0x9E3779B9)))
             keep = factor if bits >= threshold else zero
@@ -145,8 +146,8 @@ def drop(work, s, at_value, at_keep, at_passed, n, D, key, rate, order, lo):
 
 
 @compiled
-def forward(net, x, n, work, s, tail, key, order, lo):
-    """All layers over n rows at address x, which are rows lo, lo + 1, … (of `order`, where there is one).
+def forward(net, x, n, work, s, tail, key, rows, lo):
+    """All layers over n rows at address x, which are rows lo, lo + 1, … (of their order, where there is one).
 
     Returns the offset of the last layer's values. Panels must be packed, or there are none, which pays for few rows.
     """
@@ -167,7 +168,7 @@ def forward(net, x, n, work, s, tail, key, order, lo):
         if net.dropout.size > 0 and net.dropout[l] > 0.0:
             drop(
                 work, s, at_value, layers[l, AT_KEEP], layers[l, AT_PASSED], n, D, keyed(key, l), net.dropout[l],
-                order, lo,
+                rows, lo,
             )  # fmt: skip
             a = address(work, stride + layers[l, AT_PASSED])
     return at_value
@@ -184,12 +185,12 @@ def multiply_slope(net, l, n, work, s):
 
 
 @compiled
-def error_of_rows(net, x, y, n, work, s, tail, key, order, lo):
+def error_of_rows(net, x, y, n, work, s, tail, key, rows, lo):
     """Σ weight · L over the rows, with dL/dz_L left in the last delta."""
     layers = net.layers
     last = layers.shape[0] - 1
     D, stride = layers[last, OUTPUTS], work.shape[1] * s
-    at_score = forward(net, x, n, work, s, tail, key, order, lo)
+    at_score = forward(net, x, n, work, s, tail, key, rows, lo)
     score, delta = address(work, stride + at_score), address(work, stride + layers[last, AT_DELTA])
     row_weights = address(work, stride + tail[ROW_WEIGHTS])
     total = call(net.loss, (y, score, delta, row_weights, address(net.loss_parameters, 0), n, D))
@@ -257,7 +258,7 @@ def fetch(rows, lo, hi, work, s, tail):
 def shard_gradient(net, rows, lo, hi, work, s, tail, g, key):
     """Σ weight · L over rows lo:hi and its gradient to address g; returns the sum and the sum of weights."""
     x, y, mass = fetch(rows, lo, hi, work, s, tail)
-    total = error_of_rows(net, x, y, hi - lo, work, s, tail, key, rows.order, lo)
+    total = error_of_rows(net, x, y, hi - lo, work, s, tail, key, rows, lo)
     backward(net, x, hi - lo, work, s, tail, g)
     return total, mass
 
@@ -450,16 +451,17 @@ def total_error(thread, n_threads, net, rows, desk, begins, at_once):
         for lo in range(begins[s], begins[s + 1], at_once):
             hi = min(begins[s + 1], lo + at_once)
             x, y, _ = fetch(rows, lo, hi, work, s, tail)
-            desk.sums[s, 0] += error_of_rows(net, x, y, hi - lo, work, s, tail, np.uint32(0), rows.order, lo)
+            desk.sums[s, 0] += error_of_rows(net, x, y, hi - lo, work, s, tail, np.uint32(0), rows, lo)
 
 
 @entry
-def predict_rows(thread, n_threads, net, X, at_once, work, tail, nobody, out):
+def predict_rows(thread, n_threads, net, rows, at_once, work, tail, out):
     """ŷ of every row into out, `at_once` at a time (in link form: the raw score)."""
+    X = rows.X
     N, D = X.shape[0], out.shape[1]
     for p in range(thread, (N + at_once - 1) // at_once, n_threads):
         lo, hi = p * at_once, min(N, p * at_once + at_once)
-        at = forward(net, address(X, lo * X.shape[1]), hi - lo, work, thread, tail, np.uint32(0), nobody, lo)
+        at = forward(net, address(X, lo * X.shape[1]), hi - lo, work, thread, tail, np.uint32(0), rows, lo)
         for i in range(hi - lo):
             for j in range(D):
                 out[lo + i, j] = work[thread, at + i * D + j]

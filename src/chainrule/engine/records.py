@@ -20,12 +20,13 @@ class Net(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The rows that are trained on; `order` names them (it is empty where they are taken as they are)."""
+    """The rows that are trained on; `order` says in which order (it is empty where they are taken as they are)."""
 
     X: np.ndarray  # N × D_0
     Y: np.ndarray  # N × D_L
     weights: np.ndarray  # N, or nothing
     order: np.ndarray  # int64
+    names: np.ndarray  # what dropout knows each row by, int64; nothing: its number
 
 
 class Desk(NamedTuple):

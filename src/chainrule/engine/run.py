@@ -42,6 +42,7 @@ class Run:
             raise ValueError(
                 f"w must be a contiguous {dtype} vector of {plan.layout.K} parameters, got {w.dtype}{w.shape}"
             )
+        self.names = np.zeros(0, np.int64)  # what dropout knows the rows by; nothing: their numbers
         self.t = 0
         self.state = aligned((max(1, len(plan.method.state)), plan.layout.K), dtype)
         self.average = w.copy() if plan.average is not None else np.zeros(0, dtype)
@@ -100,7 +101,7 @@ class Run:
     def _steps(self, n: int, orders: np.ndarray, first: int, last: int, sizes: np.ndarray, tally: np.ndarray) -> None:
         kernel = kernels().train_steps
         self._counter[:] = 0
-        rows = Rows(self.X, self.Y, self.weights, orders.ravel())
+        rows = Rows(self.X, self.Y, self.weights, orders.ravel(), self.names)
         mixes = self._mixes(last - first)
 
         def work(thread: int) -> None:

@@ -6,16 +6,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
+from sklearn.callback import with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from chainrule.engine import Network, predict
 from chainrule.engine.threads import one_blas_thread
-from chainrule.network import Layout
-from chainrule.training import History
+from chainrule.network import Layout, Loss, own_loss
+from chainrule.training import Checkpointer, History
 
 from .blocks import dense_if_small, row_blocks
-from .solvers import NON_FINITE, Descent, fit_lbfgs, fit_stochastic
+from .callbacks import CallbackMixin
+from .follower import NON_FINITE
+from .heldout import own_sets
+from .settings import WHOLE_BATCH, Descent, check_settings, own_generator, solver_name
+from .solvers import Job, fit_lbfgs, fit_stochastic
+from .transfer import copy_layers
 
 _RECORDS = ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_", "_no_improvement_count")
 
@@ -50,7 +56,7 @@ def _parameters(name: str, letter: str, sentence: str) -> property:
     return property(get, put, doc=sentence)
 
 
-class BaseMLP(BaseEstimator):
+class BaseMLP(CallbackMixin, BaseEstimator):
     """What classifier and regressor share: checking, first weights, fitting, predicting."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
@@ -96,10 +102,11 @@ class BaseMLP(BaseEstimator):
     def _initialize(self, sizes: list[int], dtype: Any) -> None:
         self.n_iter_ = 0
         self.t_ = 0
-        self.out_activation_ = self._output_activation()
-        layout = Layout.of(sizes, self.activation, self.out_activation_)
+        layout = Layout.of(sizes, self.activation, self._loss_row().link)
         self.n_layers_ = layout.L + 1
         self.network_ = Network.from_layout(layout, self._first_weights(layout, dtype))
+        if self.start_from is not None:
+            copy_layers(self.start_from, self.network_)
         self._forget()
         for name in _RECORDS:
             self.__dict__.pop(name, None)
@@ -116,39 +123,161 @@ class BaseMLP(BaseEstimator):
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False):
-        hidden = self._hidden()
-        first = not self._has_weights() or (not self.warm_start and not incremental)
-        X, Y = self._validate_input(X, y, incremental, reset=first)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        Y = Y.reshape(X.shape[0], -1)
-        self.n_outputs_ = Y.shape[1]
+    def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, **asked: Any):
+        check_settings(self)
+        job = Job(X, y, incremental, metadata={} if sample_weight is None else {"sample_weight": sample_weight})
+        ready = self.__dict__.pop("_is_ready", False)  # `initialize` made the network, this fit moves it
+        first = not self._has_weights() or not (self.warm_start or incremental or ready)
+        checked_X, Y, weights, sizes = self._prepare(
+            X, y, sample_weight, known=incremental or ready, partial=incremental, reset=first
+        )
         self._random_state = check_random_state(self.random_state)
-        sizes = [X.shape[1], *hidden, self.n_outputs_]
+        self._keep_checkpoints(job, (X, y, sample_weight, asked.get("eval_set")), asked)
         if first:
-            self._initialize(sizes, X.dtype)
+            self._initialize(sizes, checked_X.dtype)
         elif list(self._fitted_network().sizes) != sizes:
             raise ValueError(
                 f"the fit goes on with the network of the last one, whose layer sizes are {list(self.network_.sizes)}; "
                 f"now they would be {sizes}. Keep them, or set warm_start=False and call fit"
             )
-        if self.solver != "lbfgs" and not self._has_records():
+        elif ready:
+            self._first_weights(self.network_.layout, checked_X.dtype)  # what follows draws as a fit without it would
+        job.sets = own_sets(self, asked.get("eval_set"))
+        stochastic = solver_name(self) not in WHOLE_BATCH
+        if stochastic and not self._has_records():
             self._start_records()
-        fit = fit_lbfgs if self.solver == "lbfgs" else fit_stochastic
         with one_blas_thread():
-            fit(self, X, Y, sample_weight, incremental)
+            (fit_stochastic if stochastic else fit_lbfgs)(self, checked_X, Y, weights, job)
         if not np.isfinite(self.network_.w).all():
             raise ValueError(NON_FINITE)
         return self
+
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, known: bool = False, partial: bool = False, reset: bool = True
+    ) -> tuple[Any, ...]:
+        """(X, Y, weights, layer sizes), checked; Y is N × D_L."""
+        hidden = self._hidden()
+        X, Y = self._validate_input(X, y, known, reset=reset)
+        Y = Y.reshape(X.shape[0], -1)
+        weights = self._class_weights(Y, self._checked_weights(sample_weight, X), partial)
+        self._set_outputs(Y.shape[1])
+        return X, self._spread(Y), weights, [X.shape[1], *hidden, self.n_outputs_]
+
+    def _checked_weights(self, sample_weight: Any, X: Any) -> np.ndarray | None:
+        return None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+
+    def _class_weights(self, Y: np.ndarray, weights: Any, partial: bool) -> Any:
+        return weights
+
+    def _own_loss(self, function: Any, output: str) -> Loss:
+        """The row of a loss of one's own; it is made once a fit, since its derivative has to be found."""
+        key = (function, output, self.n_outputs_)
+        known = self.__dict__.get("_own_loss_row")
+        if known is None or known[0] != key:
+            known = self._own_loss_row = key, own_loss(function, output, self.n_outputs_)
+        return known[1]
+
+    def __getstate__(self):
+        # what was derived of a function of the user's is derived again where it is needed
+        return {name: value for name, value in super().__getstate__().items() if name != "_own_loss_row"}
+
+    def _spread(self, Y: np.ndarray) -> np.ndarray:
+        return Y
+
+    def _smoothed(self, Y: np.ndarray) -> np.ndarray:
+        return Y
+
+    def _keep_checkpoints(self, job: Job, data: tuple, asked: dict[str, Any]) -> None:
+        """Open the checkpoint before anything random is drawn, so that a resumed fit draws the same."""
+        path = asked.get("checkpoint")
+        if path is None:
+            return
+        if self.warm_start or job.incremental:
+            raise ValueError(
+                "checkpoint keeps one fit from its beginning: it does not go with warm_start or partial_fit"
+            )
+        self._random_state = own_generator(self.random_state)
+        free = ("n_threads", "progress", "verbose", "max_time")  # the weights do not depend on them
+        given = {
+            "resume": asked["resume"],
+            "data": dict(zip(("X", "y", "sample_weight", "eval_set"), data, strict=True)),
+            "parameters": {
+                k: v for k, v in self.get_params(deep=False).items() if k not in free and k != "random_state"
+            },
+            "generator": self._random_state,
+        }
+        if isinstance(self.random_state, int | np.integer):
+            given["parameters"]["random_state"] = self.random_state
+        if solver_name(self) in WHOLE_BATCH:
+            job.journal = {"path": path, **given}
+        else:
+            job.checkpoint = Checkpointer(path, every=asked["every"], **given)
+
+    def initialize(self, X, y):
+        """Make the network for X and y with its first weights, and train nothing: it can be looked at and set.
+
+        `coefs_` and `intercepts_` are views into `network_.w`; what is written there is where the next `fit` begins.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, N × D_0
+        y : array-like, N or N × outputs
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        check_settings(self)
+        X, _, _, sizes = self._prepare(X, y, None)
+        self._random_state = check_random_state(self.random_state)
+        self._initialize(sizes, X.dtype)
+        self._is_ready = True
+        return self
+
+    @classmethod
+    def from_sklearn(cls, fitted: Any) -> Any:
+        """The model that scikit-learn's fitted MLP of the same name is: its parameters, weights and records.
+
+        Parameters
+        ----------
+        fitted : a fitted sklearn.neural_network.MLPClassifier (MLPRegressor)
+
+        Returns
+        -------
+        A fitted model that predicts the same to rounding; `partial_fit` and `warm_start` go on with its weights, but
+        begin with a fresh optimizer.
+
+        Raises
+        ------
+        TypeError : for another class. NotFittedError : for one that is not fitted.
+
+        >>> from sklearn.neural_network import MLPClassifier as Theirs
+        >>> from chainrule import MLPClassifier
+        >>> theirs = Theirs((3,), max_iter=5, solver="lbfgs", random_state=0).fit([[0.0], [1.0]], ["a", "b"])
+        >>> MLPClassifier.from_sklearn(theirs).predict([[0.0], [1.0]]).tolist() == theirs.predict([[0.0], [1.0]]).tolist()
+        True
+        """
+        if cls.__name__ not in {c.__name__ for c in type(fitted).__mro__} or not hasattr(fitted, "get_params"):
+            raise TypeError(
+                f"from_sklearn of {cls.__name__} takes a fitted {cls.__name__}, got {type(fitted).__name__}"
+            )
+        check_is_fitted(fitted)
+        model = cls(**fitted.get_params(deep=False))
+        private = ("_label_binarizer", "_no_improvement_count")
+        own = {k: v for k, v in vars(fitted).items() if k.endswith("_") and not k.startswith("_") or k in private}
+        vars(model).update({k: list(v) if isinstance(v, list) else v for k, v in own.items()})
+        model._fitted_network()
+        return model
 
     def _has_records(self) -> bool:
         """Whether there are records to go on with: none after lbfgs, others if early_stopping was turned on or off."""
         watched = getattr(self, "validation_scores_", None) is not None
         return hasattr(self, "loss_curve_") and watched == self.early_stopping
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, eval_set=None, checkpoint=None, every=1, resume=True):
         """Fit the network to X (N × D_0) and y.
 
         Parameters
@@ -158,6 +287,16 @@ class BaseMLP(BaseEstimator):
             batch) at a time.
         y : array-like, N (labels or numbers) or N × outputs
         sample_weight : array-like of N numbers ≥ 0, optional
+        eval_set : (X, y), (X, y, sample_weight), or a list or dict of such tuples, optional
+            Rows that are looked at after every epoch: their loss and score are in `history_`. With `early_stopping`
+            the first set takes the place of the part that would be held out.
+        checkpoint : path, optional
+            A file from which this fit goes on if it is killed, with the same bits as if it had not been. Loading it
+            runs no code. For lbfgs it is a journal of its evaluations.
+        every : int ≥ 1
+            Epochs between two checkpoints.
+        resume : bool
+            Whether to go on from the checkpoint if there is one; other data or parameters are then refused.
 
         Returns
         -------
@@ -165,10 +304,12 @@ class BaseMLP(BaseEstimator):
 
         Raises
         ------
-        ValueError : for parameters out of range, input that cannot be learned from, or numbers that overflowed in
-            training (the last finite weights are kept; with `early_stopping` it is a ConvergenceWarning).
+        ValueError : for parameters out of range or in contradiction, input that cannot be learned from, or numbers
+            that overflowed in training (the last finite weights are kept; with `early_stopping` it is a
+            ConvergenceWarning).
+        CheckpointError : for a checkpoint that is damaged or belongs to another fit.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, eval_set=eval_set, checkpoint=checkpoint, every=every, resume=resume)
 
     def _checked_outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -176,10 +317,11 @@ class BaseMLP(BaseEstimator):
             validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32))
         )
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """ŷ in the wider of the two float widths, that of X and that of w."""
+    def _outputs(self, X: Any, w: np.ndarray | None = None) -> np.ndarray:
+        """ŷ in the wider of the two float widths, that of X and that of w (the network's, or others)."""
         net = self._fitted_network()
-        w = net.w.astype(np.result_type(X, net.w), copy=False)
+        own = net.w if w is None else w
+        w = own.astype(np.result_type(X, own), copy=False)
         X = dense_if_small(X, w.dtype)
         parts = [predict(net.layout, w, block, self.n_threads) for _, block in row_blocks(X, w.dtype)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -190,9 +332,9 @@ class BaseMLP(BaseEstimator):
         return data / share + penalty
 
     def _has_partial_fit(self) -> bool:
-        if self.solver == "lbfgs":
+        if solver_name(self) in WHOLE_BATCH:
             raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+                f"partial_fit is only available for stochastic optimizers. {solver_name(self)} is not stochastic."
             )
         return True
 

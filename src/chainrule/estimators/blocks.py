@@ -47,7 +47,7 @@ class SparseRun:
     """
 
     def __init__(self, plan: Plan, w: np.ndarray, X: Any, Y: np.ndarray, weights: Any, n_threads: int | None):
-        self._X, self._Y, self._weights = X.tocsr(), Y, weights
+        self.plan, self._X, self._Y, self._weights = plan, X.tocsr(), Y, weights
         self._dtype = np.dtype(plan.dtype)
         batches = max(1, block_rows(X.shape[1], self._dtype) // plan.batch_size)
         self._size = min(X.shape[0], batches * plan.batch_size)
@@ -62,22 +62,48 @@ class SparseRun:
     def t(self, steps: int) -> None:
         self._run.t = steps
 
+    @property
+    def at_slice(self) -> Any:
+        return self._run.at_slice
+
+    @at_slice.setter
+    def at_slice(self, function: Any) -> None:
+        self._run.at_slice = function
+
+    @property
+    def result(self) -> np.ndarray:
+        return self._run.result
+
+    def snapshot(self) -> Any:
+        """As Run.snapshot."""
+        return self._run.snapshot()
+
+    def restore(self, numbers: Any, arrays: Any) -> None:
+        """As Run.restore."""
+        self._run.restore(numbers, arrays)
+
     def _rows(self, rows: Any) -> tuple[np.ndarray, np.ndarray, Any]:
         weights = None if self._weights is None else np.ascontiguousarray(self._weights[rows], self._dtype)
         return _dense(self._X[rows], self._dtype), np.ascontiguousarray(self._Y[rows], self._dtype), weights
 
-    def epochs(self, orders: np.ndarray, step_size: float) -> np.ndarray:
-        """As Run.epochs, with one step size for all steps."""
-        return np.array([self._epoch(order, step_size) for order in orders])
+    def epochs(self, orders: np.ndarray, step_sizes: Any) -> np.ndarray:
+        """As Run.epochs."""
+        per_epoch = -(-self.n_rows // self.plan.batch_size)
+        sizes = np.broadcast_to(np.asarray(step_sizes, float), len(orders) * per_epoch).reshape(len(orders), per_epoch)
+        return np.array([self._epoch(*one) for one in zip(orders, sizes, strict=True)])
 
-    def _epoch(self, order: np.ndarray, step_size: float) -> np.ndarray:
-        run, tally = self._run, np.zeros(2)
+    def _epoch(self, order: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        run, tally, done = self._run, np.zeros(2), 0
         for lo in range(0, self.n_rows, self._size):
-            rows = slice(lo, min(self.n_rows, lo + self._size))
-            run.X, run.Y, weights = self._rows(order[rows] if len(order) else rows)
+            hi = min(self.n_rows, lo + self._size)
+            rows = order[lo:hi] if len(order) else slice(lo, hi)
+            run.X, run.Y, weights = self._rows(rows)
+            run.names = np.ascontiguousarray(order[lo:hi]) if len(order) else np.arange(lo, hi)
             if weights is not None:
                 run.weights = weights
-            tally += len(run.X) * run.epochs(np.empty((1, 0), np.int64), step_size)[0]
+            steps = run.steps_per_epoch
+            tally += len(run.X) * run.epochs(np.empty((1, 0), np.int64), sizes[done : done + steps])[0]
+            done += steps
         return tally / self.n_rows
 
     def __enter__(self) -> SparseRun:

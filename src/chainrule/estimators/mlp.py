@@ -6,24 +6,32 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
+from sklearn.callback import with_callbacks
+from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from chainrule.network import check_targets, get_loss
+from chainrule.network import Loss, check_targets, get_loss
 
 from .base import BaseMLP
-from .parameters import ATTRIBUTES, PARAMETERS, attributes_section, constraints, parameters_section, store
-
-_SHARED = [row for row in PARAMETERS.values() if row.name != "loss"]
+from .parameters import (
+    ATTRIBUTES,
+    CLASSIFIER_PARAMETERS,
+    PARAMETERS,
+    attributes_section,
+    constraints,
+    parameters_section,
+    store,
+)
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
     __doc__ = (
-        """A multilayer perceptron classifier, minimising the cross-entropy −Σ y ln ŷ by sgd, adam or lbfgs.
+        """A multilayer perceptron classifier, minimising the cross-entropy −Σ y ln ŷ by sgd, adam, lbfgs and more.
 
 A drop-in for scikit-learn's class of this name (1.9): the same parameters, defaults, random numbers and loss curve,
 trained by the compiled engine. Two classes (and multilabel targets) have sigmoid outputs, more have a softmax. What is
@@ -31,7 +39,7 @@ minimised is the mean over rows, weighted by `sample_weight`, of the cross-entro
 number (or weight) of the rows.
 
 """
-        + parameters_section(_SHARED)
+        + parameters_section(CLASSIFIER_PARAMETERS.values())
         + "\n\n"
         + attributes_section(ATTRIBUTES.values())
         + """
@@ -56,7 +64,7 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
 """
     )
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = constraints(_SHARED)
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = constraints(CLASSIFIER_PARAMETERS.values())
 
     def __init__(
         self,
@@ -84,16 +92,54 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        loss="log_loss",
+        class_weight=None,
+        label_smoothing=0.0,
+        dropout=0.0,
+        l1=0.0,
+        weight_decay=None,
+        clip_norm=None,
+        warm_up=0.0,
+        averaging=None,
+        frozen=(),
+        start_from=None,
+        scoring=None,
+        max_time=None,
         n_threads=None,
         progress=False,
     ):
-        store(self, PARAMETERS, locals())
+        store(self, CLASSIFIER_PARAMETERS, locals())
 
-    def _output_activation(self) -> str:
-        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+    def _set_outputs(self, D: int) -> None:
+        self.n_outputs_ = D
+        self.out_activation_ = "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
-    def _loss_row(self):
+    def _loss_row(self) -> Loss:
+        if isinstance(self.loss, Loss):
+            return self.loss
+        if callable(self.loss):
+            return self._own_loss(self.loss, self.out_activation_)
         return get_loss("softmax_cross_entropy" if self.out_activation_ == "softmax" else "binary_cross_entropy")
+
+    def _class_weights(self, Y: np.ndarray, weights: Any, partial: bool) -> Any:
+        if self.class_weight is None:
+            return weights
+        if partial and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all rows at once, partial_fit sees a part; give the weights as "
+                "{label: weight}, from sklearn.utils.class_weight.compute_class_weight over all of y"
+            )
+        found = compute_sample_weight(self.class_weight, self._label_binarizer.inverse_transform(Y.astype(int)))
+        return found if weights is None else found * weights
+
+    def _smoothed(self, Y: np.ndarray) -> np.ndarray:
+        if not self.label_smoothing:
+            return Y
+        count = Y.shape[1] if self.out_activation_ == "softmax" else 2
+        return (1.0 - self.label_smoothing) * Y + self.label_smoothing / count
+
+    def _decoded(self, Y: np.ndarray) -> np.ndarray:
+        return self._label_binarizer.inverse_transform(Y.astype(int))
 
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_data(
@@ -150,6 +196,7 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
             return np.log(self.predict_proba(X))
 
     @available_if(BaseMLP._has_partial_fit)
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """One epoch over the rows given; `classes` (all there will ever be) is needed at the first call."""
@@ -166,7 +213,7 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
 
 class MLPRegressor(RegressorMixin, BaseMLP):
     __doc__ = (
-        """A multilayer perceptron regressor, minimising ½(ŷ − y)² or half the Poisson deviance by sgd, adam or lbfgs.
+        """A multilayer perceptron regressor, minimising ½(ŷ − y)² or another loss by sgd, adam, lbfgs and more.
 
 A drop-in for scikit-learn's class of this name (1.9, where `loss` comes first): the same parameters, defaults, random
 numbers and loss curve, trained by the compiled engine. What is minimised is the mean over rows, weighted by
@@ -227,16 +274,42 @@ scale. The guide "From scikit-learn" has the whole table.
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        dropout=0.0,
+        l1=0.0,
+        weight_decay=None,
+        clip_norm=None,
+        warm_up=0.0,
+        averaging=None,
+        frozen=(),
+        start_from=None,
+        scoring=None,
+        max_time=None,
         n_threads=None,
         progress=False,
     ):
         store(self, PARAMETERS, locals())
 
-    def _output_activation(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+    def _is_own_loss(self) -> bool:
+        return callable(self.loss) and not isinstance(self.loss, Loss)
 
-    def _loss_row(self):
-        return get_loss(self.loss)
+    def _set_outputs(self, D: int) -> None:
+        self.n_outputs_ = D
+        row = self._loss_row()
+        if row.repeats_target:
+            if D != 1:
+                raise ValueError(f"loss={row.name!r} has its outputs for one target, y has {D}; fit one model for each")
+            self.n_outputs_ = len(row.parameters[row.vectors[0]])  # type: ignore[arg-type]
+        row.check_outputs(self.n_outputs_)
+        self.out_activation_ = "logistic" if row.link == "sigmoid" else row.link
+
+    def _loss_row(self) -> Loss:
+        return self._own_loss(self.loss, "identity") if self._is_own_loss() else get_loss(self.loss)
+
+    def _spread(self, Y: np.ndarray) -> np.ndarray:
+        return np.repeat(Y, self.n_outputs_, axis=1) if self._loss_row().repeats_target else Y
+
+    def _decoded(self, Y: np.ndarray) -> np.ndarray:
+        return Y[:, 0] if Y.shape[1] == 1 or self._loss_row().repeats_target else Y
 
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_data(
@@ -246,21 +319,42 @@ scale. The guide "From scikit-learn" has the whole table.
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.astype(X.dtype, copy=False)
-        check_targets(self._loss_row(), y.reshape(len(y), -1))
+        if not self._is_own_loss():
+            check_targets(get_loss(self.loss), y.reshape(len(y), -1))
         return X, y
 
     def _score_of(self, outputs: np.ndarray, Y: np.ndarray, weights: Any) -> float:
         if not np.isfinite(outputs).all():
             return float("nan")
         with np.errstate(over="ignore"):  # of weights that are about to overflow
+            if self._loss_row().repeats_target:
+                return self._quantile_score(Y[:, 0], outputs, weights)
             return float(r2_score(Y, outputs, sample_weight=weights))
 
+    def _quantile_score(self, y: np.ndarray, outputs: np.ndarray, weights: Any) -> float:
+        levels: Any = self._loss_row().parameters["levels"]
+        each = [
+            d2_pinball_score(y, q, alpha=level, sample_weight=weights)
+            for level, q in zip(levels, outputs.T, strict=True)
+        ]
+        return float(np.mean(each))
+
+    def score(self, X, y, sample_weight=None):
+        """R² of the predictions; with the quantile loss the mean over levels of D² (the share of the pinball loss of
+        constant quantiles that is explained).
+        """
+        if not self._loss_row().repeats_target:
+            return super().score(X, y, sample_weight)
+        outputs = self._checked_outputs(X)
+        return self._quantile_score(np.asarray(y, outputs.dtype).ravel(), outputs, sample_weight)
+
     def predict(self, X):
-        """ŷ of each row of X: N numbers, or N × outputs."""
+        """ŷ of each row of X: N numbers, or N × outputs (with the quantile loss, N × levels)."""
         outputs = self._checked_outputs(X)
         return outputs.ravel() if self.n_outputs_ == 1 else outputs
 
     @available_if(BaseMLP._has_partial_fit)
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """One epoch over the rows given."""

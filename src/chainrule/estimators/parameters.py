@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from chainrule.descent import SCHEDULES, Method, Schedule
+from chainrule.network import LOSSES, Loss
+
+from .settings import SOLVERS, STEP_RULES
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -17,7 +22,7 @@ class Parameter:
 
     name: str
     default: Any
-    constraints: list[Any] = field(hash=False)
+    constraints: list[Any] | None = field(hash=False)
     sentence: str
     kind: str = "number"
 
@@ -35,16 +40,20 @@ _SCIKIT_LEARN = [
               "Units of each hidden layer, D_1 … D_{L-1}; () is a linear model.", "array-like of int"),
     Parameter("activation", "relu", [StrOptions({"identity", "logistic", "tanh", "relu"}), str, list, tuple, callable],
               "σ of the hidden layers: a name, a NumPy function, or a list with one for each layer.", "str"),
-    Parameter("solver", "adam", [StrOptions({"lbfgs", "sgd", "adam"})],
-              "The method of descent.", "{'lbfgs', 'sgd', 'adam'}"),
+    Parameter("solver", "adam", [StrOptions(set(SOLVERS)), tuple, Method],
+              "The method of descent: 'lbfgs', 'sgd' (with momentum), 'adam', or any other row of the table of methods; "
+              "('rmsprop', {'rho': 0.99}) sets hyperparameters that are no parameters here.",
+              "str, (name, dict) or Method"),
     Parameter("alpha", 0.0001, [_number(0)],
               "α of the penalty ½ α Σ‖A_l‖², divided by the weight of the batch; biases are not penalised.",
               "float ≥ 0"),
     Parameter("batch_size", "auto", [StrOptions({"auto"}), _number(1, integer=True)],
               "Rows of a minibatch; 'auto' is min(200, N). Not used by lbfgs.", "int ≥ 1 or 'auto'"),
-    Parameter("learning_rate", "constant", [StrOptions({"constant", "invscaling", "adaptive"})],
-              "How sgd's step size goes on: constant, learning_rate_init / t^power_t with t the rows seen, or a fifth "
-              "whenever tol is not met.", "{'constant', 'invscaling', 'adaptive'}"),
+    Parameter("learning_rate", "constant", [StrOptions({*STEP_RULES, *SCHEDULES}), tuple, Schedule],
+              "How the step size goes on. For sgd: 'constant', 'invscaling' (learning_rate_init / t^power_t with t the "
+              "rows seen) or 'adaptive' (a fifth whenever tol is not met). For every solver: a schedule over all steps "
+              "of max_iter epochs, such as 'cosine', 'one_cycle' or ('step_decay', {'drop': 0.5}).",
+              "str, (name, dict) or Schedule"),
     Parameter("learning_rate_init", 0.001, [_number(0, closed="neither")],
               "The first step size γ.", "float > 0"),
     Parameter("power_t", 0.5, [_number(0)], "The exponent of 'invscaling'.", "float ≥ 0"),
@@ -73,6 +82,45 @@ _SCIKIT_LEARN = [
     Parameter("max_fun", 15000, [_number(1, integer=True)], "lbfgs: at most so many evaluations of E.", "int ≥ 1"),
 ]  # fmt: skip
 
+_MORE = [
+    Parameter("dropout", 0.0, [_number(0, 1), "array-like"],
+              "The share of the outputs of each hidden layer that are 0 in a step, one number or one for each layer.",
+              "float in [0, 1) or list"),
+    Parameter("l1", 0.0, [_number(0)], "λ of the penalty λ Σ|A_l|, divided as alpha's is.", "float ≥ 0"),
+    Parameter("weight_decay", None, [None, _number(0)],
+              "Every step first multiplies the weights (not the biases) by 1 − γ · weight_decay, whatever the method; "
+              "None: only what solver='adamw' has by default, 0.01.", "float ≥ 0 or None"),
+    Parameter("clip_norm", None, [None, _number(0, closed="neither")],
+              "A gradient whose Euclidean norm is larger is shortened to it.", "float > 0 or None"),
+    Parameter("warm_up", 0.0, [_number(0, 1)],
+              "The share of all steps in which the step size rises in a line before its schedule begins.",
+              "float in [0, 1)"),
+    Parameter("averaging", None, [None, _number(0, 1)],
+              "β of the running average of w over the steps (EMA), which is watched and kept instead of w.",
+              "float in [0, 1) or None"),
+    Parameter("frozen", (), ["array-like"], "Layers that keep their weights, counted from 1.", "list of int"),
+    Parameter("start_from", None, None,
+              "A Network or fitted model whose first layers, as far as their shapes fit, are where training starts.",
+              "Network, fitted model or None"),
+    Parameter("scoring", None, [None, str, callable],
+              "What early_stopping watches: any of scikit-learn's scorers, by name or as a function of (estimator, X, y); "
+              "None: the accuracy (regression: R²).", "str, callable or None"),
+    Parameter("max_time", None, [None, _number(0, closed="neither")],
+              "Stop at the end of the epoch in which so many seconds have passed.", "float > 0 or None"),
+]  # fmt: skip
+
+_CLASSES = [
+    Parameter("loss", "log_loss", [StrOptions({"log_loss"}), callable, Loss],
+              "The cross-entropy, or a NumPy function of (y, ŷ), both N × outputs, y one-hot and ŷ probabilities, that "
+              "returns one number a row or an output; its derivative is found by the calculus.", "'log_loss' or callable"),
+    Parameter("class_weight", None, [dict, list, StrOptions({"balanced"}), None],
+              "Weights of the classes, multiplied onto sample_weight: {label: weight}, or 'balanced' for N / (classes · "
+              "rows of the class).", "dict, 'balanced' or None"),
+    Parameter("label_smoothing", 0.0, [_number(0, 1)],
+              "ε: the targets that are trained on are 1 − ε + ε/C for the class of a row, ε/C for the others.",
+              "float in [0, 1)"),
+]  # fmt: skip
+
 _OWN = [
     Parameter("n_threads", None, [None, _number(1, integer=True)],
               "Threads of the engine; None: all that are available. The result has the same bits for any number.",
@@ -80,11 +128,18 @@ _OWN = [
     Parameter("progress", False, ["boolean"], "Draw a progress bar on standard error.", "bool"),
 ]  # fmt: skip
 
-_LOSS = Parameter("loss", "squared_error", [StrOptions({"squared_error", "poisson"})],
-                  "½(ŷ − y)² with the identity as output, or half the Poisson deviance with exp.",
-                  "{'squared_error', 'poisson'}")  # fmt: skip
+_REGRESSION_LOSSES = {
+    name for row in LOSSES.values() if row.link in ("identity", "exp", "ascending") for name in (row.name, *row.aliases)
+}
+_LOSS = Parameter("loss", "squared_error", [StrOptions(_REGRESSION_LOSSES), tuple, callable, Loss],
+                  "'squared_error', 'absolute', 'huber', 'poisson', 'gamma', 'tweedie' or 'quantile', with parameters as "
+                  "('quantile', {'levels': (0.1, 0.5, 0.9)}) (one output for each level, which cannot cross); or a NumPy "
+                  "function of (y, ŷ). The output is the loss's link: the identity, or exp for the deviances.",
+                  "str, (name, dict) or callable")  # fmt: skip
 
-PARAMETERS: dict[str, Parameter] = {row.name: row for row in [_LOSS, *_SCIKIT_LEARN, *_OWN]}
+# scikit-learn's parameters in its order, then ours.
+PARAMETERS: dict[str, Parameter] = {row.name: row for row in [_LOSS, *_SCIKIT_LEARN, *_MORE, *_OWN]}
+CLASSIFIER_PARAMETERS: dict[str, Parameter] = {row.name: row for row in [*_SCIKIT_LEARN, *_CLASSES, *_MORE, *_OWN]}
 
 
 _TABLE = [
@@ -149,7 +204,8 @@ _ATTRIBUTES = [
     Attribute("intercepts_", "list of arrays, D_l", "b_1 … b_L, views into network_.w."),
     Attribute("n_layers_", "int", "L + 1: the inputs count as a layer."),
     Attribute("n_outputs_", "int", "D_L."),
-    Attribute("out_activation_", "str", "'identity', 'logistic', 'softmax' or 'exp'."),
+    Attribute("out_activation_", "str", "'identity', 'logistic', 'softmax', 'exp' or 'ascending'."),
+    Attribute("stopped_because_", "str", "Why the last fit ended, in words."),
     Attribute("n_features_in_", "int", "D_0."),
     Attribute("feature_names_in_", "array of str", "The names of the columns, where X has names."),
     Attribute("network_", "Network", "The network; its w holds all parameters."),
@@ -161,8 +217,8 @@ ATTRIBUTES: dict[str, Attribute] = {row.name: row for row in _ATTRIBUTES}
 
 
 def constraints(rows: Iterable[Parameter]) -> dict[str, list[Any]]:
-    """What scikit-learn's validator wants: name -> constraints."""
-    return {row.name: row.constraints for row in rows}
+    """What scikit-learn's validator wants: name -> constraints, for those that have some."""
+    return {row.name: row.constraints for row in rows if row.constraints is not None}
 
 
 def parameters_section(rows: Iterable[Parameter]) -> str:

@@ -1,110 +1,82 @@
-"""Floor 4, estimators: how scikit-learn's three solvers are asked of the engine and the training loop."""
+"""Floor 4, estimators: how a model's solver is asked of the engine, the training loop and SciPy."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 
-from chainrule.descent import DivergenceError, get_method
-from chainrule.descent.methods import Method
-from chainrule.engine import Plan, error, error_and_gradient
-from chainrule.training import Event, Outcome, ProgressBar, Training, run
+from chainrule.descent import DivergenceError
+from chainrule.engine import error_and_gradient
+from chainrule.training import (
+    Checkpointer,
+    EvaluationJournal,
+    Event,
+    MaxTime,
+    Outcome,
+    ProgressBar,
+    Training,
+    Watched,
+    run,
+)
 
 from .blocks import dense_if_small, open_run, row_blocks
+from .callbacks import FitTasks
+from .follower import NON_FINITE, Follower, sentence, warn_not_converged
+from .heldout import HeldOut, Watcher, _part, at_weights, split_off
+from .settings import Descent, plan_of
 
-# scikit-learn's words: its users match on them.
-NON_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
-)
 INTERRUPTED = "Training interrupted by user."
 
 
 @dataclass
-class Descent:
-    """What one partial_fit hands to the next: as scikit-learn's optimizer, it keeps the settings that it began with."""
+class Job:
+    """What a fit is asked beside the parameters: the rows as they were given, sets to watch, where to keep checkpoints."""
 
-    method: Method
-    hyper: dict[str, float]
-    schedule: str
-    first_step: float
-    power_t: float
-    step: float
-    state: np.ndarray | None = None
-    t: int = 0
-
-    @classmethod
-    def of(cls, model: Any) -> Descent:
-        if model.solver == "adam":
-            method = get_method("adam")
-            hyper = {"beta_1": model.beta_1, "beta_2": model.beta_2, "epsilon": model.epsilon}
-            schedule = "constant"
-        else:
-            method = get_method("nesterov" if model.nesterovs_momentum else "momentum")
-            hyper = {"momentum": model.momentum}
-            schedule = model.learning_rate
-        first = float(model.learning_rate_init)
-        return cls(method, hyper, schedule, first, model.power_t, first)
+    X: Any
+    y: Any
+    incremental: bool = False
+    sets: list[HeldOut] = field(default_factory=list)
+    checkpoint: Checkpointer | None = None
+    journal: dict[str, Any] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, incremental: bool) -> None:
-    """sgd and adam, epoch by epoch."""
-    if model.early_stopping and incremental:
+def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None:
+    """Minibatches, epoch by epoch."""
+    if model.early_stopping and job.incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    descent = (model._descent if incremental else None) or Descent.of(model)
-    held_out = None
-    if model.early_stopping:
-        X, Y, weights, held_out = _hold_out(model, X, Y, weights)
+    descent = (model._descent if job.incremental else None) or Descent.of(model)
+    if job.incremental and descent.schedule is not None:
+        raise ValueError(
+            f"partial_fit does not know how many steps there will be, which learning_rate={descent.rule!r} needs; "
+            "use learning_rate='constant'"
+        )
+    sets = job.sets
+    if model.early_stopping and not sets:
+        X, Y, weights, held = split_off(model, X, Y, weights)
+        sets = [held]
     w = model.network_.w
     X = dense_if_small(X, w.dtype)
-    plan = Plan(
-        layout=model.network_.layout,
-        loss=model._loss_row(),
-        method=descent.method,
-        hyper=descent.hyper,
-        batch_size=_batch_size(model, X.shape[0]),
-        penalty=float(model.alpha),
-        dtype=str(w.dtype),
-    )
-    with open_run(plan, w, X, Y, weights, model.n_threads) as engine_run:
+    plan = plan_of(model, model.network_.layout, model._loss_row(), descent, _batch_size(model, X.shape[0]))
+    with open_run(plan, w, X, model._smoothed(Y), weights, model.n_threads) as engine_run:
         if descent.state is not None:
             engine_run.state[...], engine_run.t = descent.state, descent.t
-        follower = _Follower(model, descent, engine_run, held_out)
-        n_epochs = 1 if incremental else model.max_iter
-        training = Training(engine_run, n_epochs, follower.order, lambda epoch: descent.step)
-        outcome = _train(model, training, follower)
+        outcome = _train(model, descent, engine_run, sets, job)
         descent.state, descent.t = engine_run.state.copy(), engine_run.t
     model._descent = descent
+    model.stopped_because_ = outcome.stopped_because
     if outcome.interrupted:
-        warnings.warn(INTERRUPTED, stacklevel=5)
-    elif not incremental and model.n_iter_ == model.max_iter and outcome.stopped_because.startswith("all "):
-        _warn_not_converged(
+        warnings.warn(INTERRUPTED, stacklevel=7)
+    elif not job.incremental and model.n_iter_ == model.max_iter and outcome.stopped_because.startswith("all "):
+        warn_not_converged(
             f"Stochastic Optimizer: Maximum iterations ({model.max_iter}) reached and the optimization hasn't "
             "converged yet."
         )
-
-
-def _warn_not_converged(words: str) -> None:
-    warnings.warn(words, ConvergenceWarning, stacklevel=6)
-
-
-def _hold_out(model: Any, X: Any, Y: np.ndarray, weights: Any) -> tuple[Any, Any, Any, tuple]:
-    stratify = Y if is_classifier(model) and model.n_outputs_ == 1 else None
-    arrays = [X, Y] if weights is None else [X, Y, weights]
-    parts = train_test_split(
-        *arrays, random_state=model._random_state, test_size=model.validation_fraction, stratify=stratify
-    )
-    if parts[1].shape[0] < 2:
-        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-    train_weights, held_weights = (parts[4], parts[5]) if weights is not None else (None, None)
-    return parts[0], parts[2], train_weights, (parts[1], parts[3], held_weights)
 
 
 def _batch_size(model: Any, N: int) -> int:
@@ -112,164 +84,81 @@ def _batch_size(model: Any, N: int) -> int:
         return min(200, N)
     if model.batch_size > N:
         warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=8
         )
     return int(min(model.batch_size, N))
 
 
-class _Follower:
-    """scikit-learn's bookkeeping beside the loop: order of rows, held-out score, progress, step size, when to stop."""
-
-    def __init__(self, model: Any, descent: Descent, engine_run: Any, held_out: tuple | None):
-        self.model, self.descent, self.held_out, self.w = model, descent, held_out, engine_run.w
-        self._n = engine_run.n_rows
-        self._order = np.arange(self._n)
-        self._seen = len(model.history_)
-        self._best_w = self.w.copy() if held_out is not None else None
-
-    def order(self) -> np.ndarray:
-        if not self.model.shuffle:
-            return np.empty(0, np.int64)
-        # As sklearn.utils.shuffle does it: a shuffled arange indexes the order of the epoch before.
-        moved = np.arange(self._n)
-        self.model._random_state.shuffle(moved)
-        self._order = self._order[moved]
-        return self._order
-
-    def emit(self, event: Event) -> Event:
-        model = self.model
-        self._count(model._reported(event.loss, event.penalty))
-        if self.held_out is not None:
-            event = self._watch(event)
-        model.history_.add(replace(event, epoch=self._seen + event.epoch))
-        return event
-
-    def _count(self, loss: float) -> None:
-        model = self.model
-        model.n_iter_ += 1
-        model.t_ += self._n
-        model.loss_ = loss
-        model.loss_curve_.append(loss)
-        if model.verbose:
-            print(f"Iteration {model.n_iter_}, loss = {loss:.8f}")
-
-    def _count_score(self, score: float) -> None:
-        self.model.validation_scores_.append(score)
-        if self.model.verbose:
-            print(f"Validation score: {score:f}")
-
-    def _watch(self, event: Event) -> Event:
-        X, Y, weights = self.held_out  # type: ignore[misc]  # asked before
-        model, net = self.model, self.model.network_
-        score = model._score_of(model._outputs(X), Y, weights)
-        self._count_score(score)
-        is_best = score > model.best_validation_score_
-        if is_best:
-            self._best_w[:] = self.w  # type: ignore[index]  # there is one where rows are held out
-        mass = float(X.shape[0] if weights is None else np.sum(weights))
-        loss = sum(
-            error(net.layout, model._loss_row(), net.w, block, Y[rows], _part(weights, rows), model.n_threads)
-            for rows, block in row_blocks(X, self.w.dtype)
-        )
-        return replace(event, validation_loss=loss / mass, validation_score=score, is_best=is_best)
-
-    def rule(self, event: Event) -> str | None:
-        """scikit-learn's stopping: more than n_iter_no_change epochs that are not better by tol."""
-        model, descent = self.model, self.descent
-        if self.held_out is not None:
-            score = model.validation_scores_[-1]
-            worse = score < model.best_validation_score_ + model.tol
-            model.best_validation_score_ = max(model.best_validation_score_, score)
-        else:
-            worse = model.loss_ > model.best_loss_ - model.tol
-            model.best_loss_ = min(model.best_loss_, model.loss_)
-        model._no_improvement_count = model._no_improvement_count + 1 if worse else 0
-        if descent.schedule == "invscaling":
-            descent.step = descent.first_step / (model.t_ + 1) ** descent.power_t
-        if model._no_improvement_count <= model.n_iter_no_change:
-            return None
-        return self._give_up()
-
-    def _give_up(self) -> str | None:
-        model, descent = self.model, self.descent
-        what = "Training loss" if self.held_out is None else "Validation score"
-        said = f"{what} did not improve more than tol={model.tol:f} for {model.n_iter_no_change} consecutive epochs."
-        if descent.schedule == "adaptive":
-            if descent.step > 1e-6:
-                descent.step /= 5.0
-                if model.verbose:
-                    print(f"{said} Setting learning rate to {descent.step:f}")
-                model._no_improvement_count = 0
-                return None
-            said += " Learning rate too small."
-        if model.verbose:
-            print(f"{said} Stopping.")
-        return said
-
-    def diverged(self, why: DivergenceError) -> Outcome:
-        """The end with held-out rows when numbers overflow: that epoch has the loss and score NaN, the best is kept."""
-        self._count(float("nan"))
-        self._count_score(float("nan"))
-        _warn_not_converged(f"{NON_FINITE} {_sentence(why)}")
-        return Outcome(self.model.history_, str(why), best_epoch=0)
-
-    def keep_best(self) -> None:
-        if self._best_w is not None:
-            self.w[:] = self._best_w
-
-
-def _sentence(why: Exception) -> str:
-    said = str(why)
-    return said[:1].upper() + said[1:]
-
-
-def _part(weights: Any, rows: slice) -> Any:
-    return None if weights is None else weights[rows]
-
-
-def _train(model: Any, training: Training, follower: _Follower) -> Outcome:
-    bar = ProgressBar(type(model).__name__) if model.progress else nullcontext()
+def _train(model: Any, descent: Descent, engine_run: Any, sets: list[HeldOut], job: Job) -> Outcome:
+    n_epochs = 1 if job.incremental else model.max_iter
+    follower = Follower(model, descent, engine_run.n_rows)
+    tasks = FitTasks(model, job.X, job.y, n_epochs, lambda: _fitted(model, engine_run), job.metadata)
+    per_epoch = -(-engine_run.n_rows // engine_run.plan.batch_size)
+    training = Training(
+        engine_run,
+        n_epochs,
+        tasks.before(follower.order),
+        lambda epoch: descent.sizes(epoch, n_epochs, per_epoch),
+        Watcher(model, sets) if sets else None,
+    )
+    if model.early_stopping and np.isfinite(model.best_validation_score_):
+        training.progress.start_from(Watched(score=model.best_validation_score_), model.network_.w)
+    if job.checkpoint is not None:
+        job.checkpoint.follow(records=follower)
     model.n_iter_ = 0
-    with bar as drawn:
-
-        def emit(event: Event) -> None:
-            event = follower.emit(event)
-            if drawn is not None:
-                drawn(event)
-
+    rules: list[Any] = [follower, tasks, *([MaxTime(model.max_time)] if model.max_time else [])]
+    with ProgressBar(type(model).__name__) if model.progress else nullcontext() as drawn:
         try:
-            outcome = run(training, emit, [follower.rule])
+            return run(training, drawn, rules, job.checkpoint)
         except DivergenceError as why:
-            if follower.held_out is None:
-                raise ValueError(f"{NON_FINITE} {_sentence(why)}") from why
-            outcome = follower.diverged(why)
-    follower.keep_best()
-    return outcome
+            if not model.early_stopping:
+                raise ValueError(f"{NON_FINITE} {sentence(why)}") from why
+            return follower.diverged(why)
+        finally:
+            tasks.end()
 
 
-def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, incremental: bool) -> None:
+def _fitted(model: Any, engine_run: Any) -> dict[str, Any]:
+    """The attributes of the model as if training ended now."""
+    seen = at_weights(model, getattr(engine_run, "result", engine_run.w))
+    fixed = {"network_": seen.network_}
+    return {name: value for name, value in vars(model).items() if name.endswith("_")} | fixed
+
+
+# ---------------------------------------------------------------- L-BFGS
+
+
+def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None:
     """L-BFGS over all rows: SciPy's, on the mean loss and its penalty, in float64 whatever the width of w."""
     import scipy.optimize
     from sklearn.utils.optimize import _check_optimize_result
 
     net = model.network_
-    objective = _MeanError(model, X, Y, weights)
-    follower = _Iterations(model, objective, net.w.astype(np.float64))
-    bar = ProgressBar(type(model).__name__) if model.progress else nullcontext()
-    with bar as follower.drawn:
+    objective = _MeanError(model, X, model._smoothed(Y), weights)
+    tasks = FitTasks(model, job.X, job.y, model.max_iter, lambda: _fitted(model, net), job.metadata)
+    follower = _Iterations(
+        model, objective, net.w.astype(np.float64), tasks, Watcher(model, job.sets) if job.sets else None
+    )
+    with ExitStack() as stack:
+        stack.callback(tasks.end)
+        follower.drawn = stack.enter_context(ProgressBar(type(model).__name__)) if model.progress else None
+        evaluated: Any = objective
+        if job.journal is not None:
+            evaluated = stack.enter_context(EvaluationJournal(objective, **job.journal))
         try:
             found = scipy.optimize.minimize(
-                objective, follower.x, method="L-BFGS-B", jac=True, callback=follower,
+                evaluated, follower.x, method="L-BFGS-B", jac=True, callback=follower,
                 options={"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol},
             )  # fmt: skip
         except KeyboardInterrupt:
-            warnings.warn(INTERRUPTED, stacklevel=5)
+            warnings.warn(INTERRUPTED, stacklevel=7)
             net.w[:], model.n_iter_ = follower.x, follower.n_iter
             return
     if not (np.isfinite(found.fun) and np.isfinite(found.x).all()):
         net.w[:] = follower.x
         raise ValueError(f"{NON_FINITE} The weights of the last good iteration were kept.")
-    model.n_iter_ = _check_optimize_result("lbfgs", found, model.max_iter)
+    model.n_iter_ = found.nit if follower.reason else _check_optimize_result("lbfgs", found, model.max_iter)
+    model.stopped_because_ = follower.reason or str(found.message)
     net.w[:] = found.x
     penalty = objective.penalty(found.x)
     model.loss_ = model._reported(float(found.fun) - penalty, penalty)
@@ -302,13 +191,16 @@ class _MeanError:
 
 
 class _Iterations:
-    """What is kept of every iteration of L-BFGS: its point, for Ctrl-C; its loss, for the history and the bar."""
+    """What is kept of every iteration of L-BFGS: its point, for Ctrl-C; its loss, for the history, bar and callbacks."""
 
-    def __init__(self, model: Any, objective: _MeanError, x: np.ndarray):
-        self.model, self.objective, self.x = model, objective, x
-        self.n_iter = 0
+    def __init__(self, model: Any, objective: _MeanError, x: np.ndarray, tasks: FitTasks, watch: Watcher | None):
+        self.model, self.objective, self.x, self.watch = model, objective, x, watch
+        self.n_iter, self.reason = 0, ""
         self.drawn: ProgressBar | None = None
+        self._begin = tasks.before(lambda: np.empty(0))
+        self._consumers: list[Any] = [tasks, *([MaxTime(model.max_time)] if model.max_time else [])]
         self._seen, self._start = len(model.history_), time.perf_counter()
+        self._begin()
 
     def __call__(self, intermediate_result: Any) -> None:
         if not np.isfinite(intermediate_result.fun):
@@ -316,6 +208,7 @@ class _Iterations:
         self.x, self.n_iter = intermediate_result.x.copy(), self.n_iter + 1
         penalty = self.objective.penalty(self.x)
         loss = float(intermediate_result.fun) - penalty
+        seen = self.watch(self.x) if self.watch is not None else Watched()
         event = Event(
             epoch=self.n_iter,
             n_epochs=self.model.max_iter,
@@ -324,8 +217,17 @@ class _Iterations:
             seconds=time.perf_counter() - self._start,
             rows=self.n_iter * len(self.objective.Y),
             step_size=1.0,  # of the quasi-Newton direction; the line search shortens it where it must
+            validation_loss=seen.loss,
+            validation_score=seen.score,
+            scores=seen.scores,
         )
+        self.model.network_.w[:] = self.x
         self.model.loss_ = self.model._reported(loss, penalty)
         self.model.history_.add(replace(event, epoch=self._seen + self.n_iter))
         if self.drawn is not None:
             self.drawn(event)
+        for consumer in self._consumers:
+            self.reason = self.reason or consumer(event) or ""
+        if self.reason:
+            raise StopIteration
+        self._begin()

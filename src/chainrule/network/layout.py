@@ -151,7 +151,7 @@ class Layout:
         return start + int(np.ravel_multi_index(rest, shape))
 
     def first_weights(self, rng: np.random.Generator, initialiser: Any = "auto") -> np.ndarray:
-        """A starting w (float64): every A_l from its initialiser ("auto": the one its activation's row names), b_l = 0."""
+        """A starting w (float64): A_l from its initialiser ("auto": the one that its activation's row names), b_l = 0."""
         w = np.zeros(self.K)
         for layer, A in zip(self.layers, self.views(w)[0], strict=True):
             row = get_initialiser(layer.activation.initialiser if initialiser == "auto" else initialiser)

@@ -299,7 +299,7 @@ def _probe(function: Callable[[Any, Any], Any], name: str, output: Activation, D
 
 
 def uses_link(output: Activation, loss: Loss) -> bool:
-    """True where the loss is written in the raw score of this output, False where in ŷ; any other pairing is an error."""
+    """True where the loss is written in the raw score of this output, False where in ŷ; else an error."""
     if output.name == loss.link:
         return True
     if loss.link == "identity" and not output.rowwise:

@@ -15,15 +15,21 @@ from .interrupts import Held, Window
 
 @dataclass(frozen=True)
 class Watched:
-    """What the held-out rows say of one w: their loss, a score, and further numbers by name for the history."""
+    """What the held-out rows say of one w: their loss, a score, and further numbers by name for the history.
+
+    Where they are only looked at and do not choose the weights that are kept, `decides` is False.
+    """
 
     loss: float | None = None
     score: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    decides: bool = True
 
     @property
     def goodness(self) -> float:
         """What is compared, higher is better: the score where there is one, else −loss; NaN where there is neither."""
+        if not self.decides:
+            return float("nan")
         if self.score is not None:
             return float(self.score)
         return float("nan") if self.loss is None else -float(self.loss)
@@ -59,6 +65,10 @@ class Progress:
     def epoch(self) -> int:
         """How many epochs are done."""
         return len(self.history)
+
+    def start_from(self, best: Watched, w: np.ndarray) -> None:
+        """The best so far is that of an earlier training, with weights w."""
+        self.best, self._best_w = best, w.copy()
 
     def begin(self) -> None:
         """An epoch begins now."""
