@@ -215,7 +215,7 @@ class Date:
         gaps = np.isnan(days)
         counts.missing = int(gaps.sum())
         columns = [np.where(gaps, 0.0, _squash(np.where(gaps, self.middle, days), self.middle, self.width))]
-        turns = [(dates.dt.month - 1) / 12.0, dates.dt.dayofweek / 7.0]
+        turns = [(dates.dt.month - 1) / 12.0, dates.dt.day_of_week / 7.0]
         if self.has_times:
             turns.append((dates.dt.hour + dates.dt.minute / 60.0) / 24.0)
         for turn in turns:

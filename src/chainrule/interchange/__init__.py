@@ -1,5 +1,5 @@
 """Floor 5, interchange: model files."""
 
-from .modelfile import load, save
+from .modelfile import check_can_be_saved, load, save
 
-__all__ = ["load", "save"]
+__all__ = ["check_can_be_saved", "load", "save"]
