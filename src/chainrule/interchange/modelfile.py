@@ -179,6 +179,7 @@ def _take_estimator(shelf: Shelf, row: _Estimator, state: dict[str, Any]) -> Any
         if name in vars(model):
             require(rule(vars(model)[name]), f"{name} must be {words}")
     require(isinstance(getattr(model, "network_", None), Network), "it has no network")
+    require(hasattr(model, "history_"), "it has no history")
     row.check(model)
     return model
 
