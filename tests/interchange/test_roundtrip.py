@@ -193,10 +193,35 @@ def test_the_check_before_training_passes_what_can_be_saved():
         check_can_be_saved(models.fitted(name)[0])
 
 
-def test_a_rowwise_formula_may_not_depend_on_the_number_of_outputs(tmp_path):
-    mean = cr.Activation("centred", lambda z: z - np.mean(z, axis=-1, keepdims=True), rowwise=True)
-    with pytest.raises(ValueError, match="how many outputs"):
-        cr.save(cr.Network([2, 3], output=mean, seed=0), tmp_path / "x")
+def test_a_formula_of_whole_rows_may_know_how_many_outputs_there_are(tmp_path):
+    centred = cr.Activation("centred", lambda z: z - np.mean(z, axis=1, keepdims=True), rowwise=True)
+    cr.save(cr.Network([2, 4], output=centred, seed=0), tmp_path / "x")
+    (row,) = cr.load(tmp_path / "x").activations
+    z = models.rows(5, 4)
+    np.testing.assert_allclose(row(z), centred(z), rtol=1e-15)
+    assert row.value.width == 4
+    assert Formula.of(ACTIVATIONS["softmax"].value, ["z"], "it", rowwise=True).width is None
+
+
+LOSSES_OF_ONES_OWN = {
+    "an output each": lambda y, p: np.abs(y - p) ** 1.5,
+    "a row": lambda y, p: np.sqrt(np.sum((y - p) ** 2, axis=-1) + 1.0),
+    "the mean of a row": lambda y, p: np.mean((y - p) ** 2, axis=1),
+    "a constant each": lambda y, p: np.array([1.0, 2.0, 3.0]) * (y - p) ** 2,
+}
+
+
+@pytest.mark.parametrize("which", LOSSES_OF_ONES_OWN)
+def test_losses_of_ones_own(which):
+    from chainrule.interchange.kinds import HOUSE
+    from chainrule.interchange.plain import Shelf
+
+    loss, y, p = LOSSES_OF_ONES_OWN[which], models.rows(5), models.rows(5, seed=1)
+    shelf = Shelf(HOUSE)
+    back = Shelf(HOUSE).take(json.loads(json.dumps(shelf.put(loss, "loss"))))
+    np.testing.assert_allclose(back(y, p), loss(y, p), rtol=1e-15)
+    with pytest.raises(ValueError, match="the loss '<lambda>'"):
+        shelf.put(lambda y, p: np.sum((y - p) ** 2), "loss")
 
 
 def test_extra_is_given_back_and_kept(tmp_path):

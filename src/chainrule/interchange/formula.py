@@ -16,23 +16,32 @@ from chainrule.engine.emit import PASSED_ON, REDUCTIONS, VOCABULARY
 # What a formula in a file may use: what the engine can compile. None of these makes an array larger than its operands.
 WORDS: dict[str, Primitive] = {
     name: row
-    for name in (*VOCABULARY, "clip", *REDUCTIONS, "expand_dims", "squeeze")
-    if isinstance(row := PRIMITIVES[name], Primitive)
+    for name in (*VOCABULARY, "clip", *REDUCTIONS, "cumsum", "positions", "expand_dims", "squeeze")
+    if isinstance(row := PRIMITIVES.get(name), Primitive)
 }
 # Those along the last axis, for formulas of a whole row; what stays fixed of them.
-_ALONG = {**dict.fromkeys(REDUCTIONS, ("axis", "keepdims")), "expand_dims": ("axis",), "squeeze": ("axis",)}
+_ALONG: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(REDUCTIONS, ("axis", "keepdims")),
+    **dict.fromkeys(("cumsum", "expand_dims", "squeeze"), ("axis",)),
+    "positions": (),
+}
 _MOST_STEPS = 500
 _MOST_INPUTS = 20
+_MOST_OUTPUTS = 256
 # Beyond this an integer is no exact float.
 _LARGEST_INTEGER = 2**53
 _NON_FINITE = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 
-# A step is ("constant", number) or (primitive, the numbers of its operands, what stays fixed); inputs come first.
+# A step is ("constant", number or a number for each output) or (primitive, the numbers of its operands, what stays
+# fixed); inputs come first.
 Step = tuple[Any, ...]
 
 
 class Formula:
     """A function that is a graph of known primitives: it can be called, differentiated, compiled, written and compared.
+
+    A `rowwise` one works on whole rows along the last axis; `width` is the length of the rows, where it matters. The
+    inputs called `numbers` are one number each, the others arrays.
 
     >>> bent = Formula.of(lambda z: np.maximum(z, 0.1 * z), ["z"], "the activation")
     >>> bent(np.array([-1.0, 2.0]))
@@ -41,34 +50,44 @@ class Formula:
     True
     """
 
-    def __init__(self, name: str, names: Sequence[str], steps: Sequence[Step], output: int, rowwise: bool = False):
-        self.__name__, self.names, self.steps = name, tuple(names), tuple(steps)
-        self.output, self.rowwise = output, rowwise
+    def __init__(
+        self, name: str, names: Sequence[str], numbers: Sequence[str], steps: Sequence[Step], output: int,
+        rowwise: bool = False, width: int | None = None,
+    ):  # fmt: skip
+        self.__name__, self.names, self.numbers, self.steps = name, tuple(names), tuple(numbers), tuple(steps)
+        self.output, self.rowwise, self.width = output, rowwise, width
 
     @classmethod
-    def of(cls, function: Callable[..., Any], names: Sequence[str], what: str, rowwise: bool = False) -> Formula:
-        """Record a function of the arguments called `names`; `what` it is called in the message of a refusal.
+    def of(
+        cls, function: Callable[..., Any], names: Sequence[str], what: str, *, numbers: Sequence[str] = (),
+        rowwise: bool = False, width: int = 3,
+    ) -> Formula:  # fmt: skip
+        """Record a function of the arguments called `names`, for rows of `width` numbers if rowwise.
+
+        `what` it is called in the message of a refusal.
 
         Raises
         ------
         ValueError : for a function that cannot be recorded, or uses what no file holds.
         """
-        if isinstance(function, Formula) and function.names == tuple(names) and function.rowwise == rowwise:
+        if isinstance(function, Formula) and (function.names, function.rowwise) == (tuple(names), rowwise):
             return function
         name = str(getattr(function, "__name__", "custom"))[:100]
-        found = [
-            cls(name, names, *_steps(function, len(names), D, what), rowwise) for D in ((3, 4) if rowwise else (0,))
-        ]
-        if found[0] != found[-1]:
-            raise ValueError(f"{what} depends on how many outputs there are, so it cannot be written as a formula")
-        return found[0]
+        found = cls(name, names, numbers, *_steps(function, names, numbers, width if rowwise else 0, what), rowwise)
+        if rowwise:
+            try:
+                other = cls(name, names, numbers, *_steps(function, names, numbers, width + 1, what), rowwise)
+            except ValueError:
+                other = None
+            found.width = None if found == other else width
+        return found
 
     def __call__(self, *args: Any, **given: Any) -> Any:
         bound = dict(zip(self.names, args, strict=False)) | given
         values = [bound[name] for name in self.names]
         for step in self.steps:
             if step[0] == "constant":
-                values.append(step[1])
+                values.append(np.array(step[1]) if isinstance(step[1], tuple) else step[1])
             else:
                 values.append(WORDS[step[0]].function(*(values[k] for k in step[1]), **step[2]))
         return values[self.output]
@@ -79,8 +98,8 @@ class Formula:
             ["constant", _written(s[1])] if s[0] == "constant" else [s[0], list(s[1]), dict(s[2])] for s in self.steps
         ]
         return {
-            "name": self.__name__, "inputs": list(self.names), "steps": steps, "output": self.output,
-            "rowwise": self.rowwise,
+            "name": self.__name__, "inputs": list(self.names), "numbers": list(self.numbers), "steps": steps,
+            "output": self.output, "rowwise": self.rowwise, "width": self.width,
         }  # fmt: skip
 
     @classmethod
@@ -92,25 +111,29 @@ class Formula:
         ValueError, TypeError, KeyError : for what is no formula of known primitives.
         """
         names, listed, rowwise, name = state["inputs"], state["steps"], state["rowwise"], state["name"]
+        numbers, width, output = state["numbers"], state["width"], state["output"]
         if not isinstance(name, str) or len(name) > 100 or not isinstance(rowwise, bool):
             raise ValueError("a formula has no name, or not a short one")
         if not isinstance(names, list) or not 1 <= len(names) <= _MOST_INPUTS or not all(map(is_plain_name, names)):
             raise ValueError("the inputs of a formula are not names")
-        if len(set(names)) < len(names) or not isinstance(listed, list) or len(listed) > _MOST_STEPS:
+        if len(set(names)) < len(names) or not isinstance(numbers, list) or not set(numbers) <= set(names):
+            raise ValueError("the inputs of a formula are not names")
+        if width is not None and not (rowwise and type(width) is int and 1 <= width <= _MOST_OUTPUTS):
+            raise ValueError("a formula has no width, or too large a one")
+        if not isinstance(listed, list) or len(listed) > _MOST_STEPS:
             raise ValueError("a formula has no list of steps, or too long a one")
-        steps = [_read_step(step, len(names) + k, rowwise) for k, step in enumerate(listed)]
-        output = state["output"]
+        steps = [_read_step(step, len(names) + k, rowwise, width) for k, step in enumerate(listed)]
         if type(output) is not int or not 0 <= output < len(names) + len(steps):
             raise ValueError("the output of a formula is none of its steps")
-        found = cls(name, names, steps, output, rowwise)
+        found = cls(name, names, numbers, steps, output, rowwise, width)
         found._try()
         return found
 
     def _try(self) -> None:
         """Evaluate once: operands that do not go together are a ValueError or TypeError here and not in training."""
-        x = np.array([[0.3, -0.2, 0.7], [0.1, 0.6, -0.4]])
+        x = _example(self.width or 3, 0)
         with np.errstate(all="ignore"):
-            found = self(*[x] * len(self.names))
+            found = self(*[0.3 if name in self.numbers else x for name in self.names])
         shapes = ((), x.shape, (2,)) if self.rowwise else ((), x.shape)
         if np.shape(found) not in shapes or np.asarray(found).dtype.kind not in "fbiu":
             raise ValueError("a formula does not give one number for each that it is given")
@@ -134,6 +157,8 @@ def is_plain_name(name: Any) -> bool:
 
 
 def _written(number: Any) -> Any:
+    if isinstance(number, tuple):
+        return [_written(each) for each in number]
     if isinstance(number, float) and not abs(number) < float("inf"):
         return next(word for word, value in _NON_FINITE.items() if repr(value) == repr(number))
     return number
@@ -142,9 +167,17 @@ def _written(number: Any) -> Any:
 # ---------------------------------------------------------------- recording
 
 
-def _steps(function: Callable[..., Any], n: int, width: int, what: str) -> tuple[list[Step], int]:
+def _example(width: int, k: int) -> np.ndarray:
+    """Two rows of different numbers."""
+    return np.linspace(0.2, 0.7, 2 * width).reshape(2, width) + 0.1 * k
+
+
+def _steps(
+    function: Callable[..., Any], names: Sequence[str], numbers: Sequence[str], width: int, what: str
+) -> tuple[list[Step], int]:
     """(steps, output) of a function recorded for numbers, or (width > 0) for whole rows of so many."""
-    examples = [0.3 + 0.1 * k if not width else np.linspace(0.2, 0.7, width) + 0.1 * k for k in range(n)]
+    n = len(names)
+    examples = [0.3 + 0.1 * k if not width or name in numbers else _example(width, k) for k, name in enumerate(names)]
     try:
         with np.errstate(all="ignore"):
             graph = record(function, *examples)
@@ -160,20 +193,30 @@ def _steps(function: Callable[..., Any], n: int, width: int, what: str) -> tuple
         if node.kind == "call" and node.primitive is not None and node.primitive.name in PASSED_ON and not width:
             place[index] = place[node.inputs[0]]  # of single numbers: the same number
             continue
-        steps.append(_constant(node, what) if node.kind == "constant" else _call(graph, node, place, width, what))
+        steps.append(
+            _constant(node, width, what) if node.kind == "constant" else _call(graph, node, place, width, what)
+        )
         place[index] = n + len(steps) - 1
     if len(steps) > _MOST_STEPS:
         raise ValueError(f"{what} has {len(steps)} steps; a formula may have {_MOST_STEPS}")
     return steps, place[graph.outputs[0]]
 
 
-def _constant(node: Node, what: str) -> Step:
+def _constant(node: Node, width: int, what: str) -> Step:
     value = np.asarray(node.value)
-    if value.size != 1 or value.dtype.kind not in "fiub":
-        raise ValueError(f"{what} uses a constant that is not one number, {node.value!r:.40}; a formula holds numbers")
-    number = value.reshape(()).item()
-    exact = isinstance(number, bool) or (isinstance(number, int) and abs(number) <= _LARGEST_INTEGER)
-    return ("constant", number if exact else float(number))
+    entries = value.ravel().tolist() if value.dtype.kind in "fiub" else []
+    if entries and all(entry == entries[0] for entry in entries[1:]):
+        return ("constant", _exact(entries[0]))
+    if entries and len(entries) == value.shape[-1] == width <= _MOST_OUTPUTS:
+        return ("constant", tuple(map(_exact, entries)))
+    raise ValueError(
+        f"{what} uses the constant {node.value!r:.60}; a formula holds numbers, or one number for each output"
+    )
+
+
+def _exact(number: Any) -> Any:
+    whole = isinstance(number, bool) or (isinstance(number, int) and abs(number) <= _LARGEST_INTEGER)
+    return number if whole else float(number)
 
 
 def _call(graph: Graph, node: Node, place: dict[int, int], width: int, what: str) -> Step:
@@ -182,14 +225,13 @@ def _call(graph: Graph, node: Node, place: dict[int, int], width: int, what: str
     if name not in WORDS or (name in _ALONG and not width):
         raise ValueError(f"{what} uses {name!r}, which a formula does not hold; it holds " + ", ".join(sorted(WORDS)))
     fixed: dict[str, Any] = {}
-    if name in _ALONG:
-        operand = graph.nodes[node.inputs[0]].value
-        axis = node.keywords.get("axis")
-        # the example is one row: its only axis is the last one, whatever it was called
-        if name == "expand_dims" and axis not in (-1, np.ndim(operand), (-1,), (np.ndim(operand),)):
-            raise ValueError(f"{what} uses expand_dims with axis {axis!r}; only the last can be written as a formula")
-        if np.ndim(operand) != (0 if name == "expand_dims" else 1):
-            raise ValueError(f"{what} uses {name} of something that is not one row")
+    if "axis" in _ALONG.get(name, ()):
+        ndim = np.ndim(graph.nodes[node.inputs[0]].value)
+        last = ndim if name == "expand_dims" else ndim - 1
+        if node.keywords.get("axis") not in (-1, last, (-1,), (last,)) or ndim < (1 if name == "expand_dims" else 2):
+            raise ValueError(
+                f"{what} uses {name} with axis={node.keywords.get('axis')!r}; a formula goes along the outputs, axis=-1"
+            )
         fixed = {"axis": -1} | ({"keepdims": bool(node.keywords.get("keepdims"))} if name in REDUCTIONS else {})
     return (name, tuple(place[k] for k in node.inputs), fixed)
 
@@ -197,10 +239,12 @@ def _call(graph: Graph, node: Node, place: dict[int, int], width: int, what: str
 # ---------------------------------------------------------------- reading
 
 
-def _read_step(step: Any, before: int, rowwise: bool) -> Step:
+def _read_step(step: Any, before: int, rowwise: bool, width: int | None) -> Step:
     if not isinstance(step, list) or not step or not isinstance(step[0], str):
         raise ValueError("a step of a formula is not a list")
     if step[0] == "constant":
+        if isinstance(step[1], list) and len(step[1]) == width:
+            return ("constant", tuple(map(_read_number, step[1])))
         return ("constant", _read_number(step[1]))
     name, operands, fixed = step
     if name not in WORDS or (name in _ALONG and not rowwise):

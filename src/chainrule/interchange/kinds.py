@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import itertools
 import types
 import typing
@@ -68,6 +69,8 @@ def conforms(value: Any, hint: Any) -> bool:
     if origin is tuple:
         each = arguments if arguments[-1:] != (Ellipsis,) else (arguments[0],) * len(value)
         return type(value) is tuple and len(value) == len(each) and all(map(conforms, value, each))
+    if origin is collections.abc.Callable:
+        return callable(value)
     if hint is float:
         return is_number(value)
     if hint in (None, types.NoneType):
@@ -98,6 +101,7 @@ def put_network(shelf: Shelf, net: Network, at: str) -> dict[str, Any]:
     for letter, views in (("A", net.A), ("b", net.b)):
         for l, view in enumerate(views, 1):
             shelf.add(view, _under(at, f"{letter}_{l}"))
+    shelf.n_outputs = net.sizes[-1]
     return {
         "at": at,
         "sizes": list(net.sizes),
@@ -128,72 +132,75 @@ def take_network(shelf: Shelf, state: dict[str, Any]) -> Network:
 
 # ---------------------------------------------------------------- rows: activations and losses
 
-# What beside the functions makes a row of one's own.
-_OWN_FIELDS: dict[type, tuple[str, ...]] = {
-    Activation: ("source", "initialiser", "rowwise", "formula"),
-    Loss: ("source", "link", "targets", "rowwise", "formula"),
-}
 _TABLES: dict[type, dict[str, Any]] = {Activation: ACTIVATIONS, Loss: LOSSES}
 _VALUE = {Activation: ["z"], Loss: ["y", "s"]}
 _SLOPE = {Activation: ["z", "a"], Loss: ["y", "s"]}
 _TARGETS = {row.targets for row in LOSSES.values()}
 
 
+def _own_fields(kind: type) -> set[str]:
+    """What beside its name, functions and parameters makes a row of one's own."""
+    return {field.name for field in fields(kind)} - {"name", "value", "slope", "parameters", "aliases"}
+
+
 def put_row(shelf: Shelf, row: Any, at: str) -> dict[str, Any]:
     """A row of the table as its name and parameters, one of the user's own as its recorded formulas."""
     kind = type(row)
-    parameters = {name: float(value) for name, value in row.parameters.items()}
+    parameters = {
+        name: list(map(float, value)) if isinstance(value, tuple) else float(value)
+        for name, value in row.parameters.items()
+    }
     if is_row(_TABLES[kind], row):
         return {"name": row.name, "parameters": parameters}
-    what = f"the {kind.__name__.lower()} {row.name!r}"
-    names = list(row.parameters)
+    what, names = f"the {kind.__name__.lower()} {row.name!r}", list(row.parameters)
     require(
         all(map(is_plain_name, names)) and not {"y", "s", "z", "a"} & set(names),
         f"{what} has a parameter that a file does not hold; give it a plain name other than a, s, y, z",
     )
-    value = Formula.of(row.value, [*_VALUE[kind], *names], what, row.rowwise)
-    slope = None
-    if row.slope is not None:
-        slope = Formula.of(row.slope, [*_SLOPE[kind], *names], f"the slope of {what}", row.rowwise).state()
-    own = {name: getattr(row, name) for name in _OWN_FIELDS[kind]}
+
+    def formula(function: Any, first: list[str], what: str) -> dict[str, Any]:
+        numbers = [name for name in names if not isinstance(row.parameters[name], tuple)]
+        return Formula.of(
+            function, [*first, *names], what, numbers=numbers, rowwise=row.rowwise, width=shelf.n_outputs
+        ).state()
+
     return {
-        "name": row.name[:_LONGEST_NAME],
-        "parameters": parameters,
-        "own": own,
-        "value": value.state(),
-        "slope": slope,
-    }
+        "name": row.name[:_LONGEST_NAME], "parameters": parameters,
+        "own": {name: getattr(row, name) for name in sorted(_own_fields(kind))},
+        "value": formula(row.value, _VALUE[kind], what),
+        "slope": None if row.slope is None else formula(row.slope, _SLOPE[kind], f"the slope of {what}"),
+    }  # fmt: skip
 
 
 def _take_row(kind: type, get: Callable[[Any], Any]) -> Callable[[Shelf, dict[str, Any]], Any]:
     def take(shelf: Shelf, state: dict[str, Any]) -> Any:
-        name, parameters = state["name"], state["parameters"]
+        name, given = state["name"], state["parameters"]
         require(isinstance(name, str) and len(name) <= _LONGEST_NAME, "a row has no name, or not a short one")
-        require(type(parameters) is dict, f"the row {name!r} has no parameters")
-        for key, number in parameters.items():
-            require(is_plain_name(key) and type(number) is float, f"a parameter of the row {name!r} is no number")
+        require(type(given) is dict and all(map(is_plain_name, given)), f"the row {name!r} has no parameters")
+        parameters = {key: tuple(value) if type(value) is list else value for key, value in given.items()}
+        for value in parameters.values():
+            numbers = value if isinstance(value, tuple) else (value,)
+            require(all(type(number) is float for number in numbers), f"a parameter of the row {name!r} is no number")
         if "own" not in state:
             return get((name, parameters))
         own = state["own"]
-        require(type(own) is dict and set(own) == set(_OWN_FIELDS[kind]), f"the row {name!r} is not whole")
+        require(type(own) is dict and set(own) <= _own_fields(kind), f"the row {name!r} is not whole")
         value = Formula.from_state(state["value"])
         slope = None if state["slope"] is None else Formula.from_state(state["slope"])
         row = kind(name, value, slope, parameters=parameters, **own)
-        _check_row(row, list(parameters))
+        _check_row(row)
         return row
 
     return take
 
 
-def _check_row(row: Any, names: list[str]) -> None:
-    kind = type(row)
-    check_text = [row.source, row.formula, row.initialiser if kind is Activation else row.link]
-    require(all(isinstance(text, str) for text in check_text), f"the row {row.name!r} is not whole")
-    require(isinstance(row.rowwise, bool) and row.value.rowwise == row.rowwise, f"the row {row.name!r} is not whole")
-    require(row.value.names == (*_VALUE[kind], *names), f"the formula of {row.name!r} has other arguments")
-    if row.slope is not None:
-        require(row.slope.names == (*_SLOPE[kind], *names), f"the slope of {row.name!r} has other arguments")
-        require(row.slope.rowwise == row.rowwise, f"the slope of {row.name!r} is not along the row")
+def _check_row(row: Any) -> None:
+    kind, names = type(row), list(row.parameters)
+    check_fields(row)
+    for formula, first in ((row.value, _VALUE[kind]), (row.slope, _SLOPE[kind])):
+        if formula is not None:
+            require(formula.names == (*first, *names), f"a formula of {row.name!r} has other arguments")
+            require(formula.rowwise == row.rowwise, f"a formula of {row.name!r} is not along the row")
     if kind is Activation:
         get_initialiser(row.initialiser)
     else:
@@ -204,8 +211,15 @@ def _put_function(shelf: Shelf, function: Any, at: str) -> dict[str, Any]:
     parameter = at.split(".")[0]
     if parameter not in ARGUMENTS:
         raise NotPlain(f"{at} is a function, {function!r:.60}, which a file does not hold")
-    name = getattr(function, "__name__", type(function).__name__)
-    return {"formula": Formula.of(function, ARGUMENTS[parameter], f"the {parameter} {name!r}").state()}
+    names = ARGUMENTS[parameter]
+    what = f"the {parameter} {getattr(function, '__name__', type(function).__name__)!r}"
+    try:
+        return {"formula": Formula.of(function, names, what).state()}
+    except ValueError:
+        if parameter != "loss":
+            raise
+        # it may want whole rows
+        return {"formula": Formula.of(function, names, what, rowwise=True, width=shelf.n_outputs).state()}
 
 
 # ---------------------------------------------------------------- histories

@@ -103,8 +103,10 @@ def _said(error: BaseException) -> str:
     return (text or type(error).__name__).encode("utf-8", "replace").decode()[:300]
 
 
-def check_can_be_saved(estimator: Any) -> None:
+def check_can_be_saved(estimator: Any, n_outputs: int = 3) -> None:
     """An error before any training where an activation or loss of one's own could not be written to a file.
+
+    `n_outputs` matters to a loss that has a constant for each output.
 
     Raises
     ------
@@ -117,9 +119,11 @@ def check_can_be_saved(estimator: Any) -> None:
         ...
     ValueError: the activation '<lambda>' cannot be recorded as a formula: this formula is recorded for every value, ...
     """
+    shelf = Shelf(HOUSE)
+    shelf.n_outputs = n_outputs
     for name in ARGUMENTS:
         if hasattr(estimator, name):
-            Shelf(HOUSE).put(getattr(estimator, name), name)
+            shelf.put(getattr(estimator, name), name)
 
 
 # ---------------------------------------------------------------- estimators
@@ -144,6 +148,7 @@ def _known(model: Any) -> _Estimator:
 
 def _put_estimator(shelf: Shelf, row: _Estimator, model: Any) -> dict[str, Any]:
     model._validate_params()
+    shelf.n_outputs = model.network_.sizes[-1]
     parameters = {}
     for name, value in model.get_params(deep=False).items():
         try:

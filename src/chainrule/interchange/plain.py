@@ -49,6 +49,7 @@ class Shelf:
     def __init__(self, kinds: list[Kind], arrays: dict[str, np.ndarray] | None = None):
         self.kinds = kinds
         self.arrays: dict[str, np.ndarray] = {} if arrays is None else arrays
+        self.n_outputs = 3  # of the network whose losses and last activation are put
         self._text = 0  # bytes of text arrays taken so far
 
     def take_text(self, count: int) -> None:
