@@ -15,6 +15,7 @@ from sklearn.preprocessing import LabelBinarizer
 
 from chainrule.data import KINDS as COLUMN_KINDS
 from chainrule.data import Features, Target
+from chainrule.descent.methods import METHODS
 from chainrule.engine import Network
 from chainrule.network import (
     ACTIVATIONS,
@@ -62,7 +63,7 @@ def conforms(value: Any, hint: Any) -> bool:
         return any(conforms(value, part) for part in arguments)
     if origin is list:
         return type(value) is list and all(conforms(item, arguments[0]) for item in value)
-    if origin is dict:
+    if origin in (dict, collections.abc.Mapping):
         return type(value) is dict and all(
             conforms(k, arguments[0]) and conforms(v, arguments[1]) for k, v in value.items()
         )
@@ -226,8 +227,16 @@ def _put_function(shelf: Shelf, function: Any, at: str) -> dict[str, Any]:
 
 
 def _put_history(shelf: Shelf, history: History, at: str) -> dict[str, Any]:
-    names = [field.name for field in fields(Event)]
-    return {"columns": {n: shelf.put([getattr(e, n) for e in history.events], f"{at}.{n}") for n in names}}
+    columns, events = {}, list(history)
+    for field in fields(Event):
+        values = [getattr(event, field.name) for event in events]
+        if field.default_factory is not MISSING:
+            optional = [field.default_factory()] * len(values)
+        else:
+            optional = [field.default] * len(values)
+        if not values or values != optional:
+            columns[field.name] = shelf.put(values, f"{at}.{field.name}")
+    return {"columns": columns}
 
 
 def _take_history(shelf: Shelf, state: dict[str, Any]) -> History:
@@ -246,17 +255,25 @@ def _take_history(shelf: Shelf, state: dict[str, Any]) -> History:
     return history
 
 
-def _put_outcome(shelf: Shelf, outcome: Outcome, at: str) -> dict[str, Any]:
-    names = [field.name for field in fields(Outcome) if field.name != "history"]
-    return {"fields": {name: shelf.put(getattr(outcome, name), f"{at}.{name}") for name in names}}
+# Records that are written field by field. What an estimator has anyway is left out: its history.
+RECORDS: dict[str, type] = {cls.__name__: cls for cls in (Outcome,)}
+_LEFT_OUT: dict[str, Callable[[], Any]] = {"history": History}
 
 
-def _take_outcome(shelf: Shelf, state: dict[str, Any]) -> Outcome:
+def _put_record(shelf: Shelf, record: Any, at: str) -> dict[str, Any]:
+    names = [field.name for field in fields(record) if field.name not in _LEFT_OUT]
+    of = {name: shelf.put(getattr(record, name), f"{at}.{name}") for name in names}
+    return {"record": type(record).__name__, "fields": of}
+
+
+def _take_record(shelf: Shelf, state: dict[str, Any]) -> Any:
+    cls = RECORDS[state["record"]]
     given = {name: shelf.take(value) for name, value in state["fields"].items()}
-    require("history" not in given, "an outcome has a history of its own")
-    outcome = Outcome(History(), **given)
-    check_fields(outcome)
-    return outcome
+    require(not set(given) & set(_LEFT_OUT), "a record has a part that it cannot have")
+    parts = {field.name: _LEFT_OUT[field.name]() for field in fields(cls) if field.name in _LEFT_OUT}
+    record = cls(**parts, **given)
+    check_fields(record)
+    return record
 
 
 # ---------------------------------------------------------------- learned columns and targets
@@ -354,7 +371,11 @@ HOUSE: list[Kind] = [
     Kind("activation", lambda v: type(v) is Activation, put_row, _take_row(Activation, get_activation)),
     Kind("loss", lambda v: type(v) is Loss, put_row, _take_row(Loss, get_loss)),
     Kind("history", lambda v: type(v) is History, _put_history, _take_history),
-    Kind("outcome", lambda v: type(v) is Outcome, _put_outcome, _take_outcome),
+    Kind("record", lambda v: type(v) in RECORDS.values(), _put_record, _take_record),
+    Kind(
+        "method", lambda v: METHODS.get(getattr(v, "name", "")) is v,
+        lambda shelf, row, at: {"name": row.name}, lambda shelf, state: METHODS[state["name"]],
+    ),
     Kind("features", lambda v: type(v) is Features, _put_features, _take_features),
     Kind("target", lambda v: type(v) is Target, _put_target, _take_target),
     Kind("labels", lambda v: type(v) is LabelBinarizer, _put_binarizer, _take_binarizer),

@@ -18,7 +18,7 @@ from chainrule.files import FileError, load_arrays, save_arrays
 from chainrule.network import get_activation
 from chainrule.training import History
 
-from .kinds import ARGUMENTS, HOUSE, check_classes, is_number, put_network, require, take_network
+from .kinds import ARGUMENTS, HOUSE, RECORDS, check_classes, is_number, put_network, require, take_network
 from .plain import NotPlain, Shelf
 
 # A fitted attribute: what scikit-learn calls one.
@@ -222,7 +222,7 @@ _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "out_activation_": (lambda v: isinstance(v, str), "the name of an activation"),
     "feature_names_in_": (_are_names, "different names"),
     "history_": (lambda v: type(v) is History, "a history"),
-    "_descent": (lambda v: type(v) is dict, "the state of a method of descent"),
+    "_descent": (lambda v: v is None or type(v) in (dict, *RECORDS.values()), "the state of a method of descent"),
 }
 # Without these a model cannot predict.
 _NEEDED = ("network_", "classes_", "_label_binarizer", "features_", "target_", "n_outputs_", "n_features_in_")
@@ -237,12 +237,17 @@ def _check_mlp(model: Any) -> None:
     require(get_activation(model.out_activation_).name == net.layout.output.name, "it has another output activation")
     if hasattr(model, "feature_names_in_"):
         require(len(model.feature_names_in_) == model.n_features_in_, "it has another number of names than of columns")
-    descent = getattr(model, "_descent", {})
-    if "state" in descent:
-        vectors = descent["state"]
+    _check_descent(getattr(model, "_descent", None), net)
+
+
+def _check_descent(descent: Any, net: Network) -> None:
+    """What partial_fit goes on from: the vectors of the method, its steps and its step size."""
+    parts = descent if type(descent) is dict else vars(descent) if descent is not None else {}
+    vectors = parts.get("state")
+    if vectors is not None:
         fits = isinstance(vectors, np.ndarray) and vectors.ndim == 2 and len(vectors) and vectors.shape[1] == net.K
         require(fits and vectors.dtype == net.w.dtype, "the state of its method does not fit its network")
-        require(_is_count(descent["t"]) and is_number(descent["step"]) and descent["step"] > 0, "its steps are none")
+        require(_is_count(parts["t"]) and is_number(parts["step"]) and parts["step"] > 0, "its steps are none")
 
 
 def _check_classifier(model: Any) -> None:
@@ -257,7 +262,10 @@ def _check_classifier(model: Any) -> None:
 def _check_table(model: Any) -> None:
     names = model.features_.names
     require(len(names) == model.network_.sizes[0], "its columns do not fit its network")
-    require(len(model.feature_names_in_) == model.n_features_in_, "it has another number of names than of columns")
+    columns = {kind.column for kind in model.features_.kinds}
+    named = getattr(model, "feature_names_in_", None)
+    require(named is None or set(named) == columns, "its names are not those of its columns")
+    require(model.n_features_in_ == len(columns), "it has another number of columns than it says")
     require(model.target_.task == model.task, "its target is of another task")
     if hasattr(model, "outcome_"):
         model.outcome_.history = model.history_
