@@ -1,13 +1,18 @@
 """What comes back from a file is what went in, bit by bit, and goes on training from there."""
 
+import hashlib
 import importlib.util
 import json
+import pickle
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from sklearn.base import clone
 
 import chainrule as cr
 from chainrule.files import FileError, load_arrays
@@ -159,8 +164,6 @@ def test_losses_are_values_of_a_file_too():
 
 
 def test_a_formula_goes_to_another_process_and_is_compared_by_what_it_does():
-    import pickle
-
     formula = Formula.of(models.bent, ["z"], "it")
     assert pickle.loads(pickle.dumps(formula)) == formula
     assert hash(formula) == hash(Formula.of(formula, ["z"], "it"))
@@ -268,3 +271,41 @@ def test_a_setting_that_stays_behind_is_named(tmp_path):
         back = again(model, tmp_path)
     assert back.tol == 1e-4
     assert same(back.predict(X), model.predict(X))
+
+
+# ---------------------------------------------------------------- elsewhere
+
+
+_ELSEWHERE = """
+import hashlib, sys
+import numpy as np, chainrule as cr
+for path in sys.argv[2:]:
+    X = np.load(sys.argv[1])
+    model = cr.load(path)
+    print(hashlib.sha256(model.predict(X).tobytes() + model.network_.w.tobytes()).hexdigest())
+"""
+
+
+def test_another_process_predicts_the_same_bits(tmp_path):
+    np.save(tmp_path / "X.npy", models.rows())
+    expected, paths = [], []
+    for name in ("own activation", "three words", "poisson"):
+        model, X = models.fitted(name)
+        paths.append(tmp_path / name)
+        cr.save(model, paths[-1])
+        expected.append(hashlib.sha256(model.predict(X).tobytes() + model.network_.w.tobytes()).hexdigest())
+    command = [sys.executable, "-c", _ELSEWHERE, tmp_path / "X.npy", *paths]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == expected
+
+
+def test_a_loaded_model_can_be_copied_and_fitted_anew(tmp_path):
+    model, X = models.fitted("own activations")
+    back = again(model, tmp_path)
+    y = model.predict(X)
+    weights = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for each in (model, back, pickle.loads(pickle.dumps(back))):
+            weights.append(clone(each).fit(X, y).network_.w.tobytes())
+    assert weights[0] == weights[1] == weights[2]

@@ -190,7 +190,7 @@ def _take_estimator(shelf: Shelf, row: _Estimator, state: dict[str, Any]) -> Any
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) < 2**63
 
 
 def _are_numbers(values: Any) -> bool:
@@ -224,6 +224,11 @@ _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "history_": (lambda v: type(v) is History, "a history"),
     "_descent": (lambda v: v is None or type(v) in (dict, *RECORDS.values()), "the state of a method of descent"),
 }
+# What training goes on from: of each line all or none.
+_TOGETHER = (
+    ("n_iter_", "t_"),
+    ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "_no_improvement_count"),
+)
 # Without these a model cannot predict.
 _NEEDED = ("network_", "classes_", "_label_binarizer", "features_", "target_", "n_outputs_", "n_features_in_")
 
@@ -237,12 +242,15 @@ def _check_mlp(model: Any) -> None:
     require(get_activation(model.out_activation_).name == net.layout.output.name, "it has another output activation")
     if hasattr(model, "feature_names_in_"):
         require(len(model.feature_names_in_) == model.n_features_in_, "it has another number of names than of columns")
+    for names in _TOGETHER:
+        require(len({name in vars(model) for name in names}) == 1, f"it has not all of {', '.join(names)}")
     _check_descent(getattr(model, "_descent", None), net)
 
 
 def _check_descent(descent: Any, net: Network) -> None:
     """What partial_fit goes on from: the vectors of the method, its steps and its step size."""
     parts = descent if type(descent) is dict else vars(descent) if descent is not None else {}
+    require(not parts or {"state", "t", "step"} <= set(parts), "the state of its method is not whole")
     vectors = parts.get("state")
     if vectors is not None:
         fits = isinstance(vectors, np.ndarray) and vectors.ndim == 2 and len(vectors) and vectors.shape[1] == net.K
