@@ -18,6 +18,8 @@ ARRAYS = {str(dtype): np.arange(6).reshape(2, 3).astype(dtype) for dtype in DTYP
 }  # fmt: skip
 METADATA = {"ü": [1, 2.5, None, True, {"deep": "é\n"}]}
 
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions, links and names are others here")
+
 
 def test_every_type_comes_back(tmp_path):
     save_arrays(tmp_path / "a", ARRAYS, METADATA)
@@ -83,6 +85,7 @@ def test_a_disk_that_is_full_says_so(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@posix
 def test_permissions_and_links_stay(tmp_path):
     path, link = tmp_path / "a", tmp_path / "link"
     mask = os.umask(0o027)
@@ -108,6 +111,7 @@ def no_write(path):
     save_arrays(path, {}, {})
 
 
+@posix
 @pytest.mark.parametrize("use", [load_arrays, no_write])
 def test_names_that_are_none(use, tmp_path):
     for bad in (3, None, b"x", 2.5, ["a"], object()):

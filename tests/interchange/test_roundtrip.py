@@ -267,8 +267,9 @@ def test_what_is_no_model_is_refused(tmp_path):
 def test_a_setting_that_stays_behind_is_named(tmp_path):
     model, X = models.MODELS["linear"]()
     model.tol = np.float16(0.25)  # a type that no file holds
-    with pytest.warns(UserWarning, match=r"tol.*stays behind"):
+    with pytest.warns(UserWarning, match=r"tol.*stays behind") as caught:
         back = again(model, tmp_path)
+    assert caught[0].filename == __file__
     assert back.tol == 1e-4
     assert same(back.predict(X), model.predict(X))
 

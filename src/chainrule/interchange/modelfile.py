@@ -156,7 +156,7 @@ def _put_estimator(shelf: Shelf, row: _Estimator, model: Any) -> dict[str, Any]:
         except NotPlain as error:
             if name in ARGUMENTS:
                 raise ValueError(f"the parameter {name} cannot be saved: {error}") from error
-            warnings.warn(f"the parameter {error}; it stays behind, load gives its default", stacklevel=4)
+            warnings.warn(f"the parameter {error}; it stays behind, load gives its default", stacklevel=3)
     attributes = {}
     for name, value in vars(model).items():
         if name in parameters or name in _NOT_KEPT or not (_FITTED.fullmatch(name) or name in _PRIVATE):

@@ -27,10 +27,6 @@ _OPSET, _ML_OPSET, _IR = 18, 3, 8
 _MOST_BYTES = 2**31 - 2**20
 
 
-class MissingOnnx(ImportError):
-    """onnx is not installed."""
-
-
 def to_onnx(model: Any, path: str | os.PathLike) -> None:
     """Write a model as an ONNX graph, which onnxruntime and other runtimes compute without Python or chainrule.
 
@@ -56,7 +52,7 @@ def to_onnx(model: Any, path: str | os.PathLike) -> None:
     try:
         import onnx
     except ImportError:
-        raise MissingOnnx('export to ONNX needs onnx: pip install "chainrule[onnx]"') from None
+        raise ImportError('export to ONNX needs onnx: pip install "chainrule[onnx]"') from None
 
     written = _graph(model)
     data = written.SerializeToString()
@@ -175,11 +171,11 @@ def _both(scribe: Scribe, p: str, dtype: Any) -> str:
 
 
 def _labelled(scribe: Scribe, classes: np.ndarray, code: str, p: str, dtype: Any, count: int) -> list[tuple[Port, str]]:
-    label = scribe.op("Gather", scribe.constant(*_constant_labels(classes)), code)
-    kind = _constant_labels(classes)[1]
+    listed, kind = _constant_labels(classes)
+    label = scribe.op("Gather", scribe.constant(listed, kind), code)
     return [
         (Port("label", str if kind is object else kind, ("N",)), label),
-        (Port("probabilities", dtype, ("N", count), "in the order " + ", ".join(map(str, classes.tolist()))), p),
+        (Port("probabilities", dtype, ("N", count), "in the order " + ", ".join(map(str, listed))), p),
     ]
 
 
