@@ -274,7 +274,7 @@ def test_without_onnx_the_way_is_said(tmp_path, monkeypatch):
         cr.to_onnx(cr.Network([2, 1], seed=0), tmp_path / "m")
 
 
-def test_what_cannot_be_exported(tmp_path):
+def test_what_cannot_be_exported(tmp_path, monkeypatch):
     with pytest.raises(TypeError, match="to_onnx takes one of"):
         cr.to_onnx(3, tmp_path / "m")
     with pytest.raises(ValueError, match="not fitted"):
@@ -285,6 +285,9 @@ def test_what_cannot_be_exported(tmp_path):
     model = cr.TableClassifier((2,), epochs=1, random_state=0).fit(X, np.arange(40) % 2)
     with pytest.raises(ValueError, match="called 'label'"):
         cr.to_onnx(model, tmp_path / "m")
+    monkeypatch.setattr("chainrule.interchange.onnxfile._MOST_BYTES", 10)
+    with pytest.raises(FileError, match="2 GiB"):
+        cr.to_onnx(cr.Network([2, 1], seed=0), tmp_path / "m")
     model, X = models.fitted("table of truth")
     with pytest.raises(ValueError, match="must hold datetimes"):
         onnx_inputs(model, X.assign(when=X["when"].astype(str)))

@@ -23,8 +23,8 @@ from .onnxwords import Port, Scribe, Speaker, speak
 
 # Old enough for most runtimes in use, new enough for every word that is needed.
 _OPSET, _ML_OPSET, _IR = 18, 3, 8
-# protobuf's limit is 2 GiB.
-_MOST_BYTES = 2**31 - 2**20
+# protobuf's limit is 2 GiB; some of it is left to the nodes.
+_MOST_BYTES = 2**31 - 2**24
 
 
 def to_onnx(model: Any, path: str | os.PathLike) -> None:
@@ -55,11 +55,8 @@ def to_onnx(model: Any, path: str | os.PathLike) -> None:
         raise ImportError('export to ONNX needs onnx: pip install "chainrule[onnx]"') from None
 
     written = _graph(model)
-    data = written.SerializeToString()
-    if len(data) > _MOST_BYTES:
-        raise FileError(f"cannot write {os.fspath(path)}: ONNX files end at 2 GiB, this model has {len(data):,} bytes")
     onnx.checker.check_model(written)
-    write_atomically(path, lambda file: file.write(data))
+    write_atomically(path, lambda file: file.write(written.SerializeToString()))
 
 
 def _graph(model: Any) -> Any:
@@ -71,6 +68,9 @@ def _graph(model: Any) -> Any:
         raise ValueError(f"this {type(model).__name__} is not fitted yet; to_onnx takes a fitted one")
     scribe = Scribe()
     inputs, outputs = row(scribe, model)
+    size = sum(array.nbytes for _, array in scribe.constants.values())
+    if size > _MOST_BYTES:
+        raise FileError(f"an ONNX file ends at 2 GiB; the weights of this model alone have {size:,} bytes")
     return _assemble(scribe, type(model).__name__, inputs, outputs)
 
 
