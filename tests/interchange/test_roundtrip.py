@@ -258,6 +258,11 @@ def test_what_is_no_model_is_refused(tmp_path):
             cr.save(other, tmp_path / "x")
     with pytest.raises(ValueError, match="not fitted"):
         cr.save(cr.MLPRegressor(), tmp_path / "x")
+    for name in ("n_outputs_", "history_", "_label_binarizer", "t_"):
+        model, _ = models.MODELS["two words"]()
+        delattr(model, name)
+        with pytest.raises(ValueError, match="not whole"):
+            cr.save(model, tmp_path / "x")
     net = cr.Network([2, 1], seed=0)
     net.w[0] = np.nan
     with pytest.raises(ValueError, match="NaN"):

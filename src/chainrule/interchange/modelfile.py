@@ -148,6 +148,10 @@ def _known(model: Any) -> _Estimator:
 
 def _put_estimator(shelf: Shelf, row: _Estimator, model: Any) -> dict[str, Any]:
     model._validate_params()
+    try:
+        _check(row, model)
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"this {type(model).__name__} is not whole, so it is not saved: {error}") from error
     shelf.n_outputs = model.network_.sizes[-1]
     parameters = {}
     for name, value in model.get_params(deep=False).items():
@@ -180,13 +184,18 @@ def _take_estimator(shelf: Shelf, row: _Estimator, state: dict[str, Any]) -> Any
         fitted = _FITTED.fullmatch(name) and name not in _NOT_KEPT
         require(fitted or name in _PRIVATE, f"it has an attribute {name!r:.60} that no model has")
         setattr(model, name, shelf.take(value))
+    _check(row, model)
+    return model
+
+
+def _check(row: _Estimator, model: Any) -> None:
+    """A ValueError or AttributeError where the parts of a fitted model do not fit each other."""
     for name, (rule, words) in _ATTRIBUTES.items():
         if name in vars(model):
             require(rule(vars(model)[name]), f"{name} must be {words}")
     require(isinstance(getattr(model, "network_", None), Network), "it has no network")
     require(hasattr(model, "history_"), "it has no history")
     row.check(model)
-    return model
 
 
 def _is_count(value: Any) -> bool:
