@@ -10,6 +10,7 @@ HOUSE = Path(chainrule.__file__).parent
 # Which floor a room stands on, and which rooms of the same floor it may import.
 FLOORS = {
     "files": 0,
+    "tables": 0,
     "calculus": 0,
     "network": 1,
     "descent": 1,

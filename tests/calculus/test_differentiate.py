@@ -1,7 +1,6 @@
 """What grad and its kin promise: accumulation, depth, nesting, containers, edges, and errors that show the way."""
 
 import math
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -49,10 +48,8 @@ def test_a_hundred_thousand_nodes_deep():
             x = x + 0.5
         return x * x
 
-    start = time.perf_counter()
     value, g = value_and_grad(f)(1.0)
     assert (value, g) == (50_001.0**2, 2 * 50_001.0)
-    assert time.perf_counter() - start < 60  # far above what it takes; recursion would not end at all
 
 
 def test_an_input_that_is_not_used_has_zero_gradient():
@@ -167,13 +164,21 @@ def test_prod_with_zeros():
         (lambda: grad(lambda x: math.sin(x))(1.0), r"use NumPy: np.sin"),
         (lambda: grad(lambda x: np.sum(np.array([x, x])))(1.0), "np.stack"),
         (lambda: grad(lambda x: np.add(x, 1.0, out=np.zeros(())))(1.0), "writes in place"),
-        (lambda: grad(lambda x: np.add.reduce(x))(np.ones(3)), "np.sum"),
+        (lambda: grad(lambda x: np.logaddexp.reduce(x))(np.ones(3)), "of such methods there are np.add.reduce"),
         (lambda: grad(lambda x: np.sum(np.unwrap(x)))(np.ones(3)), "np.unwrap has no derivative"),
         (lambda: grad(lambda x: np.sum(np.logaddexp3(x)) if hasattr(np, "logaddexp3") else np.sum(np.cumprod(x)))(np.ones(3)), "near it: .*prod"),
         (lambda: grad(lambda x: x.item())(1.0), "item"),
         (lambda: grad(lambda x: np.sum(x.astype(int)))(np.ones(2)), "astype"),
         (lambda: grad(lambda x: np.einsum("ii->", x))(np.ones((2, 2))), "np.diagonal or np.trace"),
-        (lambda: grad(lambda x: np.linalg.norm(x, 1))(np.ones(2)), "ord=1"),
+        (lambda: grad(lambda x: np.linalg.norm(x, 3))(np.ones(2)), "ord=3 of vectors"),
+        (lambda: grad(lambda x: np.linalg.norm(x, 1))(np.ones((2, 2))), "ord=1 of matrices"),
+        (lambda: grad(lambda x: np.sum(np.linalg.svd(x)[1]))(np.ones((2, 2))), r"np\.linalg\.svd has no derivative"),
+        (lambda: grad(lambda x: np.sum([x, x]))(1.0), "np.stack"),
+        (lambda: grad(lambda x: np.sum(np.asarray(x)))(np.ones(2)), r"leave out np.asarray"),
+        (lambda: grad(lambda x: np.var(x, spread=1))(np.ones(2)), "argument 'spread'"),
+        (lambda: grad(lambda x: np.sum(np.ravel(x, "K")))(np.ones((2, 2))), "order must be 'C' or 'F'"),
+        (lambda: grad(lambda x: np.max(x, where=x > 0))(np.ones(2)), "needs initial="),
+        (lambda: grad(lambda x: np.exp(x, where=x > 0))(1.0), "'where' of np.exp"),
         (lambda: grad(lambda x: x, argnum=3)(1.0), "argnum 3 names no argument"),
         (lambda: hvp(np.sum)(np.ones(3), np.ones(2)), "shape of x"),
         (lambda: secant_slope(np.sin, 0.0, 0.0), "h must not be 0"),
@@ -184,12 +189,17 @@ def test_errors_show_the_way(call, message):
         call()
 
 
+def test_a_method_that_is_not_there_is_named():
+    with pytest.raises(AttributeError, match="has no 'partition', which has no derivative"):
+        grad(lambda x: x.partition(1))(np.ones(3))
+
+
 def test_writing_in_place_is_refused():
     def f(x):
         x[0] = 1.0
         return np.sum(x)
 
-    with pytest.raises(UnsupportedError, match="np.where"):
+    with pytest.raises(UnsupportedError, match=r"np\.where"):
         grad(f)(np.ones(3))
 
 
@@ -209,7 +219,7 @@ def test_branching_on_a_value_is_allowed_here_and_refused_in_a_formula():
 
     assert grad(f)(1.0) == 2.0
     assert grad(f)(-1.0) == -1.0
-    with pytest.raises(UnsupportedError, match="np.where"):
+    with pytest.raises(UnsupportedError, match=r"np\.where"):
         record(f, 1.0)
 
 

@@ -12,8 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 import chainrule
 from chainrule import MLPClassifier, MLPRegressor
+from chainrule.engine import Run
 from chainrule.estimators import blocks
-from chainrule.training import loop
 
 NON_FINITE = "Solver produced non-finite parameter weights"
 SGD = {"solver": "sgd", "hidden_layer_sizes": (6,), "batch_size": 16, "random_state": 0}
@@ -108,7 +108,7 @@ def test_ctrl_c_warns_and_keeps_what_was_learned(early_stopping, monkeypatch):
     cls, _, X, y = task("binary")
     settings = {**SGD, "early_stopping": early_stopping}
     whole, _ = fitted(chainrule, cls, X, y, **settings, max_iter=4)
-    _interrupt_after(5, monkeypatch, loop.Run, "epochs")
+    _interrupt_after(5, monkeypatch, Run, "epochs")
     model, words = fitted(chainrule, cls, X, y, **settings, max_iter=50)
     assert words == [(UserWarning, "Training interrupted by user.")]
     assert model.n_iter_ == 4

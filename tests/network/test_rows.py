@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from chainrule.calculus import grad
 from chainrule.calculus.differentiate import slope
 from chainrule.network import ACTIVATIONS, INITIALISERS, LOSSES, Activation, Layout, eager_error, get_loss, uses_link
-from chainrule.network.rows import find, table
+from chainrule.tables import find, table
 
 ELEMENTWISE = [row for row in ACTIVATIONS.values() if not row.rowwise]
 # Points on both sides of every kink, far out, and none on a kink (kinks have a test of their own).
@@ -213,3 +213,23 @@ def test_tweedie_lies_between_poisson_and_gamma():
     near_poisson, near_gamma = (get_loss(("tweedie", {"power": p})) for p in (1.0 + 1e-7, 2.0 - 1e-7))
     np.testing.assert_allclose(near_poisson(y, s), LOSSES["poisson"](y, s), rtol=1e-5)
     np.testing.assert_allclose(near_gamma(y, s), LOSSES["gamma"](y, s), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            ("quantile", {"levels": (0.1, 1.0)}),
+            r"each of the levels of the loss 'quantile' must be a number in \(0, 1\), got 1.0",
+        ),
+        (("quantile", {"levels": (0.9, 0.1)}), "ascending order"),
+        (("quantile", {"levels": ()}), "ascending order"),
+        (("huber", {"delta": 0.0}), r"delta of the loss 'huber' must be a number in \(0, inf\)"),
+        (("tweedie", {"power": 2.0}), r"power of the loss 'tweedie' must be a number in \(1, 2\)"),
+        (("huber", {"width": 1.0}), "no parameter 'width'; its parameters: delta"),
+        (("huber", {"delta": "1"}), "must be a number"),
+    ],
+)
+def test_parameters_out_of_range_are_named(spec, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        get_loss(spec)

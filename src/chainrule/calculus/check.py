@@ -81,7 +81,7 @@ def check_grad(
     middle = _call(f, point)
     numerical, left, right = (np.empty(point.shape) for _ in range(3))
     for index in np.ndindex(point.shape):
-        step = h * max(1.0, abs(point[index]))
+        step = h * max(1.0, abs(float(point[index])))
         above, below = _shifted(f, point, index, step), _shifted(f, point, index, -step)
         numerical[index] = (above - below) / (2 * step)
         right[index], left[index] = (above - middle) / step, (middle - below) / step

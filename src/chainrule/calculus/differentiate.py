@@ -25,7 +25,7 @@ def _leaf(x: Any, name: str) -> Any:
         raise TypeError(f"{name} is a bool, which has no derivative; give a float")
     if isinstance(x, int | float):
         return np.float64(x)
-    array = np.asarray(x)
+    array = np.asarray(x, float) if _is_list_of_numbers(x) else np.asarray(x)
     if array.dtype.kind == "c":
         raise TypeError(f"{name} is complex; derivatives here are of real functions of real numbers")
     if array.dtype.kind in "iub":
@@ -33,6 +33,10 @@ def _leaf(x: Any, name: str) -> Any:
     if array.dtype.kind != "f":
         raise TypeError(f"{name} must be a float or an array of floats, got {type(x).__name__} of dtype {array.dtype}")
     return array if array.ndim else array[()]
+
+
+def _is_list_of_numbers(x: Any) -> bool:
+    return isinstance(x, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in x)
 
 
 def _map(f: Callable[[Any, str], Any], x: Any, name: str) -> Any:
@@ -43,7 +47,7 @@ def _map(f: Callable[[Any, str], Any], x: Any, name: str) -> Any:
         return type(x)(*(_map(f, value, f"{name}.{k}") for k, value in zip(x._fields, x, strict=True)))
     if isinstance(x, tuple):
         return tuple(_map(f, value, f"{name}[{k}]") for k, value in enumerate(x))
-    if isinstance(x, list) and not all(isinstance(value, int | float) for value in x):
+    if isinstance(x, list) and not _is_list_of_numbers(x):
         return [_map(f, value, f"{name}[{k}]") for k, value in enumerate(x)]
     return f(x, name)
 

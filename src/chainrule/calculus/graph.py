@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 
 from .primitives import BY_FUNCTION, PRIMITIVES, Composite, Primitive, concrete, getitem
+from .primitives.reductions import UFUNC_METHODS
+from .primitives.row import UnsupportedError
+from .primitives.shapes import cast
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,6 @@ class Tape:
 
     def input(self, value: Any, name: str = "") -> Traced:
         return Traced(self, self.add(Node("input", value, name=name)), value)
-
-
-class UnsupportedError(TypeError):
-    """Something that cannot be recorded; the message shows the way around it."""
 
 
 def apply(primitive: Primitive, operands: Sequence[Any], static: dict[str, Any]) -> Any:
@@ -89,14 +88,19 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     # ------------------------------------------------------------ NumPy's protocols
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        if method != "__call__":
-            raise UnsupportedError(
-                f"np.{ufunc.__name__}.{method} cannot be differentiated; "
-                f"use np.sum, np.prod, np.cumsum, np.max or np.outer instead of np.{ufunc.__name__}.{method}"
-            )
         if kwargs.pop("out", None) is not None:
             raise UnsupportedError(f"np.{ufunc.__name__}(..., out=...) writes in place; assign the result instead")
-        return dispatch(ufunc, inputs, kwargs)
+        if method == "__call__":
+            return dispatch(ufunc, inputs, kwargs)
+        if method == "outer":
+            a, b = inputs
+            return ufunc(np.reshape(a, (*np.shape(a), *(1,) * np.ndim(b))), b, **kwargs)
+        if (ufunc, method) in UFUNC_METHODS:
+            return UFUNC_METHODS[ufunc, method](*inputs, **{"axis": 0, **kwargs})
+        known = ", ".join(f"np.{u.__name__}.{m}" for u, m in UFUNC_METHODS)
+        raise UnsupportedError(
+            f"np.{ufunc.__name__}.{method} cannot be differentiated; of such methods there are {known} and outer"
+        )
 
     def __array_function__(self, function, types, args, kwargs):
         if kwargs.get("out") is not None:
@@ -105,8 +109,8 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array__(self, dtype=None, copy=None):
         raise UnsupportedError(
-            "a recorded value cannot be turned into a plain array: np.array([x, y]) loses the derivative; "
-            "use np.stack([x, y]), and the function np.f(x) instead of converting x first"
+            "a recorded value cannot be turned into a plain array, which would lose the derivative: instead of "
+            "np.array([x, y]) or np.sum([x, y]) use np.stack([x, y]); leave out np.asarray(x), or do it before"
         )
 
     # ------------------------------------------------------------ what an array tells of itself
@@ -132,7 +136,18 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         return np.transpose(self)
 
     @property
+    def mT(self):
+        return np.swapaxes(self, -1, -2)
+
+    @property
     def real(self):
+        return self
+
+    @property
+    def imag(self):
+        return np.zeros(self.shape, self.dtype)[()]
+
+    def conj(self):
         return self
 
     @property
@@ -177,6 +192,11 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     def tolist(self):
         raise UnsupportedError("x.tolist() takes the numbers out of the recording; keep x as it is")
 
+    def __getattr__(self, name):
+        raise AttributeError(
+            f"a recorded value has no {name!r}, which has no derivative in chainrule; try np.{name}(x), or another way"
+        )
+
     def __hash__(self):
         return id(self)
 
@@ -197,21 +217,12 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         return np.transpose(self, axes[0] if len(axes) == 1 and not np.isscalar(axes[0]) else axes)
 
     def flatten(self, order="C"):
-        return np.ravel(self)
+        return np.ravel(self, order)
 
     def astype(self, dtype, **kwargs):
         if np.dtype(dtype).kind != "f":
             raise UnsupportedError(f"astype({np.dtype(dtype)}) has no derivative; only float types can be recorded")
-        return +self
-
-    def argmax(self, axis=None):
-        return np.argmax(_untraced(self, "argmax"), axis)
-
-    def argmin(self, axis=None):
-        return np.argmin(_untraced(self, "argmin"), axis)
-
-    def argsort(self, axis=-1, kind=None):
-        return np.argsort(_untraced(self, "argsort"), axis, kind=kind)
+        return +self if np.dtype(dtype) == self.dtype else cast(self, dtype=np.dtype(dtype))
 
     def sort(self, axis=-1):
         raise UnsupportedError("x.sort() sorts in place, which cannot be recorded; use np.sort(x)")
@@ -230,7 +241,8 @@ def _method(name: str) -> Callable[..., Any]:
 
 for _name in (
     "sum", "mean", "prod", "max", "min", "var", "std", "cumsum", "ravel", "swapaxes", "squeeze", "dot", "clip",
-    "take", "repeat", "trace", "diagonal", "copy", "ptp",
+    "take", "repeat", "trace", "diagonal", "copy", "argmax", "argmin", "argsort", "searchsorted", "nonzero",
+    "any", "all", "round",
 ):  # fmt: skip
     setattr(Traced, _name, _method(_name))
 for _operator, _name in {
@@ -264,7 +276,7 @@ _PLAIN = {
     f: f.__name__
     for f in (
         np.argmax, np.argmin, np.argsort, np.nonzero, np.flatnonzero, np.searchsorted, np.array_equal, np.allclose,
-        np.isclose, np.count_nonzero, np.any, np.all, np.round, np.may_share_memory, np.shares_memory,
+        np.isclose, np.count_nonzero, np.any, np.all, np.round, np.digitize, np.may_share_memory, np.shares_memory,
     )
 }  # fmt: skip
 _SHAPE_ONLY = {np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.result_type, np.iscomplexobj}
@@ -274,8 +286,10 @@ def dispatch(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) 
     """What NumPy asks for when one of its functions meets a recorded value."""
     row = BY_FUNCTION.get(function)
     if isinstance(row, Composite):
-        return row.definition(*args, **kwargs)
+        return row.call(args, kwargs)
     if row is not None:
+        if row.wider is not None and row.is_wider(args, kwargs):
+            return row.wider(*args, **{k: v for k, v in kwargs.items() if v is not np._NoValue})
         operands, static = row.bind(args, kwargs)
         if any(isinstance(x, Traced) for x in operands):
             return apply(row, operands, static)
@@ -287,14 +301,16 @@ def dispatch(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) 
     if function is np.full_like:
         x, value = args[0], args[1] if len(args) > 1 else kwargs["fill_value"]
         return np.broadcast_to(value, np.shape(x))
-    raise UnsupportedError(_no_row(getattr(function, "__name__", str(function))))
+    raise UnsupportedError(_no_row(function))
 
 
-def _no_row(name: str) -> str:
-    near = difflib.get_close_matches(name, PRIMITIVES, n=3, cutoff=0.5)
+def _no_row(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", str(function))
+    near = difflib.get_close_matches(name, PRIMITIVES, n=3, cutoff=0.6)
     hint = f"; near it: {', '.join(near)}" if near else ""
+    module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)  # ufuncs do not say theirs
     return (
-        f"np.{name} has no derivative in chainrule's table{hint}. Write it in functions that have one "
+        f"{module}.{name} has no derivative in chainrule's table{hint}. Write it in functions that have one "
         "(chainrule.calculus.primitives.PRIMITIVES lists them), or, if the result should count as a constant, "
         "compute it outside the function"
     )

@@ -1,12 +1,15 @@
 """Floor 1, descent: how a point moves; knows nothing of networks."""
 
 from .methods import METHODS, Method, check_hyperparameters, get_method
-from .minimize import DivergenceError, Objective, Path, maximize, minimize
+from .minimize import maximize, minimize
+from .objective import Objective
+from .path import REASONS, DivergenceError, Path
 from .schedules import SCHEDULES, Schedule, get_schedule, warm_up
 from .search import Armijo
 
 __all__ = [
     "METHODS",
+    "REASONS",
     "SCHEDULES",
     "Armijo",
     "DivergenceError",

@@ -6,13 +6,13 @@ it on arrays, the compiled engine prints what was recorded of it. The step size 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .tables import ANY, FRACTION, NOT_NEGATIVE, POSITIVE, Interval, find, table, with_given
+from chainrule.tables import ANY, FRACTION, NOT_NEGATIVE, POSITIVE, Interval, find, table, with_given
 
 # What a hyperparameter of this name may be, where the row does not say otherwise.
 RANGES: dict[str, Interval] = {
@@ -214,10 +214,12 @@ def get_method(name: str | Method) -> Method:
     return name if isinstance(name, Method) else find(METHODS, name, "method")
 
 
-def check_hyperparameters(row: Method, given: Mapping[str, Any]) -> dict[str, float]:
+def check_hyperparameters(row: Method, given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, float]:
     """The row's hyperparameters with the given ones in place; unknown names and numbers out of range are errors.
+
+    others : names that the caller takes beside them, so that a misspelling of one is recognised
 
     >>> check_hyperparameters(get_method("momentum"), {"momentum": 0.5})
     {'step': 0.01, 'momentum': 0.5}
     """
-    return with_given(f"the method {row.name!r}", row.defaults, row.ranges, given)
+    return with_given(f"the method {row.name!r}", row.defaults, row.ranges, given, others)

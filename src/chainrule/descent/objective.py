@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -66,19 +67,31 @@ class Objective:
         self.residuals, self._jacobian, self._normal, self._hvp = residuals, jacobian, normal, hvp
 
     def __call__(self, x: Any) -> Any:
-        """F(x)."""
+        """F(x). TypeError when that is not one number."""
         if self._f is not None:
-            return self._f(x)
+            return _one_number(self._f(x))
         if self.residuals is not None:
             return 0.5 * np.sum(np.square(self.residuals(x)))
-        return self._both(x)[0]  # type: ignore[misc]
+        return _one_number(self._both(x)[0])  # type: ignore[misc]
+
+    def __neg__(self) -> Objective:
+        """−F, with the derivatives that are known."""
+
+        def value_and_gradient(x):
+            value, g = self.value_and_gradient(x)
+            return -value, -g
+
+        return Objective(
+            lambda x: -self(x), value_and_gradient=value_and_gradient, hvp=lambda x, v: -np.asarray(self.hvp(x, v))[()]
+        )
 
     def value_and_gradient(self, x: Any) -> tuple[Any, Any]:
-        """(F(x), ∇F(x)), the gradient of the shape of x."""
+        """(F(x), ∇F(x)). TypeError or ValueError when that is not one number, and an array of the shape of x."""
         if self._both is not None:
-            return self._both(x)
+            value, g = self._both(x)
+            return _one_number(value), _shaped(g, x)
         if self._gradient is not None:
-            return self(x), self._gradient(x)
+            return self(x), _shaped(self._gradient(x), x)
         if self._jacobian is not None:
             e = np.ravel(self.residuals(x))  # type: ignore[misc]
             J = np.reshape(self._jacobian(x), (e.size, np.size(x)))
@@ -89,7 +102,9 @@ class Objective:
 
     def gradient(self, x: Any) -> Any:
         """∇F(x), of the shape of x."""
-        return self._gradient(x) if self._gradient is not None else self.value_and_gradient(x)[1]
+        if self._gradient is not None:
+            return _shaped(self._gradient(x), x)
+        return self.value_and_gradient(x)[1]
 
     def jacobian(self, x: Any) -> Any:
         """∂e/∂x of the residuals: the shape of e followed by the shape of x. TypeError without residuals."""
@@ -107,3 +122,21 @@ class Objective:
     def hvp(self, x: Any, v: Any) -> Any:
         """The Hessian of F at x times v, of the shape of x."""
         return (self._hvp or hvp(self))(x, v)
+
+
+def _one_number(value: Any) -> Any:
+    """`value` (recorded values pass too), or the error that says what is wrong with it."""
+    if isinstance(value, list | tuple | dict):
+        raise TypeError(f"F must return one number, got a {type(value).__name__}")
+    if np.shape(value) != ():
+        raise TypeError(f"F must return one number, got an array of shape {np.shape(value)}; add it up with np.sum")
+    if not isinstance(value, Real) and getattr(getattr(value, "dtype", None), "kind", "") not in ("f", "i", "u"):
+        raise TypeError(f"F must return one number, got {value!r}")
+    return value
+
+
+def _shaped(g: Any, x: Any) -> Any:
+    """The gradient as an array (or number), if it has the shape of x."""
+    if np.shape(g) != np.shape(x):
+        raise ValueError(f"the gradient must have the shape of x, {np.shape(x)}, got {np.shape(g)}")
+    return np.asarray(g)[()]

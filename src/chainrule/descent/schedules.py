@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .tables import COUNT, INSIDE, NOT_NEGATIVE, POSITIVE, SHARE, Interval, find, table, with_given
+from chainrule.tables import COUNT, INSIDE, NOT_NEGATIVE, POSITIVE, SHARE, Interval, find, table, with_given
 
 
 @dataclass(frozen=True)

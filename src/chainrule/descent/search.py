@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .tables import COUNT, INSIDE, POSITIVE
+from chainrule.tables import COUNT, INSIDE, POSITIVE
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,13 @@ class Armijo:
     def find(
         self, F: Callable[[Any], float], x: Any, value: float, gradient: Any, direction: Any, start: float
     ) -> float | None:
-        """The step size, or None when none of the first `most` from `start` on moves x and lowers F enough.
+        """The step size; None when F does not fall along d, or none of the first `most` steps from `start` on will do.
 
         F : what is searched; value, gradient : F and ∇F at x, of the shape of x; direction : d, of the shape of x.
         """
         slope = float(np.sum(np.multiply(gradient, direction, dtype=np.float64)))
+        if not slope < 0:
+            return None
         step = start
         for _ in range(self.most):
             there = x + step * direction

@@ -6,7 +6,7 @@ what was recorded of it, and the tests hold its stated slope to the derived one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 
 from chainrule.calculus import erf, positions
 from chainrule.calculus.differentiate import slope as derived_slope
+from chainrule.tables import Interval, find, table
 
-from .rows import find, is_row, table, with_parameters
+from .rows import is_row, with_parameters
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Activation:
     initialiser: str = "glorot_uniform"
     rowwise: bool = False
     formula: str = ""
+    ranges: Mapping[str, Interval] = field(default_factory=dict, hash=False)
 
     def __call__(self, z):
         return self.value(z, **self.parameters)
@@ -56,7 +58,9 @@ class Activation:
 
     def configured(self, **parameters: float) -> Activation:
         """The same row with other parameters, such as leaky_relu's `alpha`."""
-        return replace(self, parameters=with_parameters("activation", self.name, self.parameters, parameters))
+        return replace(
+            self, parameters=with_parameters(f"the activation {self.name!r}", self.parameters, self.ranges, parameters)
+        )
 
     def __reduce_ex__(self, protocol):
         # Between processes a row of the table travels as its name: functions written in place cannot be sent.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .rows import find, table
+from chainrule.tables import find, table
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ logarithm of a probability is ever taken); a loss whose link is the identity als
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from chainrule.calculus import positions
 from chainrule.calculus.differentiate import slope as derived_slope
+from chainrule.tables import INSIDE, POSITIVE, Interval, find, table
 
 from .activations import Activation, _ascending, _sigmoid, _softmax, _softplus, get_activation
-from .rows import find, is_row, table, with_parameters
+from .rows import is_row, with_parameters
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Loss:
     rowwise: bool = False
     formula: str = ""
     repeats_target: bool = False
+    ranges: Mapping[str, Interval] = field(default_factory=dict, hash=False)
 
     def __call__(self, y, s):
         return self.value(y, s, **self._arrays())
@@ -74,7 +76,9 @@ class Loss:
 
     def configured(self, **parameters: float | Sequence[float]) -> Loss:
         """The same row with other parameters, such as huber's `delta`."""
-        return replace(self, parameters=with_parameters("loss", self.name, self.parameters, parameters))
+        return replace(
+            self, parameters=with_parameters(f"the loss {self.name!r}", self.parameters, self.ranges, parameters)
+        )
 
     def __reduce_ex__(self, protocol):
         if is_row(LOSSES, self):
@@ -146,6 +150,7 @@ LOSSES = table(
             _huber,
             lambda y, s, delta: np.clip(s - y, -delta, delta),
             parameters={"delta": 1.0},
+            ranges={"delta": POSITIVE},
             source="Huber 1964",
             formula="½ r² if |r| ≤ delta else delta (|r| − ½ delta)",
         ),
@@ -195,6 +200,7 @@ LOSSES = table(
             link="exp",
             targets="non-negative",
             parameters={"power": 1.5},
+            ranges={"power": Interval(1.0, 2.0)},
             source="half the Tweedie deviance, Jørgensen 1987; power 1 would be poisson, 2 gamma",
             formula="ŷ^(2−p)/(2−p) − y ŷ^(1−p)/(1−p) + y^(2−p)/((1−p)(2−p))",
         ),
@@ -204,6 +210,7 @@ LOSSES = table(
             _quantile_slope,
             link="ascending",
             parameters={"levels": (0.5,)},
+            ranges={"levels": INSIDE},
             source="Koenker & Bassett 1978; slope 0 at the kink",
             aliases=("pinball",),
             rowwise=True,

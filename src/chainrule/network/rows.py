@@ -1,64 +1,33 @@
-"""Floor 1, network: what every table of rows shares: lookup by name or alias, and the error that helps."""
+"""Floor 1, network: what its tables share beside lookup: parameters of a row, and whether a row is a table's own."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Any
+
+from chainrule.tables import ANY, Interval
 
 
-class Row(Protocol):
-    """What a table needs to know of a row."""
+def with_parameters(
+    what: str, own: Mapping[str, Any], ranges: Mapping[str, Interval], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The row's parameters with the given ones in their place; an unknown one, or one out of its range, is an error.
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def aliases(self) -> tuple[str, ...]: ...
-
-
-R = TypeVar("R", bound=Row)
-
-
-def table(rows: Iterable[R]) -> dict[str, R]:
-    """Rows by name, in the order given; two rows of one name or alias are a mistake in the table."""
-    by_name: dict[str, R] = {}
-    seen: set[str] = set()
-    for row in rows:
-        for name in (row.name, *row.aliases):
-            if name in seen:
-                raise ValueError(f"two rows are called {name!r}")
-            seen.add(name)
-        by_name[row.name] = row
-    return by_name
-
-
-def find(rows: Mapping[str, R], name: Any, what: str) -> R:
-    """The row called `name` (aliases count); otherwise an error that lists the names and the nearest one."""
-    if not isinstance(name, str):
-        raise TypeError(f"{what} must be a name or a row, got {name!r}; names are {', '.join(rows)}")
-    for row in rows.values():
-        if name == row.name or name in row.aliases:
-            return row
-    known = [n for row in rows.values() for n in (row.name, *row.aliases)]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"there is no {what} {name!r}.{hint} There are: {', '.join(rows)}")
-
-
-def with_parameters(what: str, name: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The row's parameters with the given ones in their place; an unknown or non-finite one is an error."""
+    A parameter that is a tuple has one number an output, in ascending order; a single number counts as a tuple of one.
+    """
     merged = dict(own)
-    for key, value in given.items():
-        if key not in own:
-            allowed = ", ".join(own) or "none"
-            raise ValueError(f"{what} {name!r} has no parameter {key!r}; its parameters: {allowed}")
-        several = isinstance(own[key], tuple)
-        numbers = (
-            tuple(float(v) for v in (value if hasattr(value, "__iter__") else [value])) if several else (float(value),)
-        )
-        if not all(abs(number) < float("inf") for number in numbers):
-            raise ValueError(f"{what} {name!r}: {key} must be finite, got {value!r}")
-        merged[key] = numbers if several else numbers[0]
+    for name, value in given.items():
+        if name not in own:
+            raise ValueError(f"{what} has no parameter {name!r}; its parameters: {', '.join(own) or 'none'}")
+        interval = ranges.get(name, ANY)
+        if not isinstance(own[name], tuple):
+            merged[name] = interval.check(f"{name} of {what}", value)
+            continue
+        several = list(value) if hasattr(value, "__iter__") else [value]
+        numbers = tuple(interval.check(f"each of the {name} of {what}", number) for number in several)
+        if not numbers or list(numbers) != sorted(set(numbers)):
+            raise ValueError(f"the {name} of {what} must be different numbers in ascending order, got {value!r}")
+        merged[name] = numbers
     return merged
 
 

@@ -1,4 +1,4 @@
-"""Floor 0, calculus: element by element primitives: arithmetic, powers, exp and log, circular and hyperbolic, choices."""
+"""Floor 0, calculus: element by element primitives: arithmetic, powers, exp, log, circular, hyperbolic, choices."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ def _share(x, other, out):
     return np.where(x == out, np.where(other == out, 0.5, 1.0), 0.0)
 
 
+def _hypot_rule(g, out, x, y):
+    return g * x / np.where(out == 0, 1.0, out)  # 0 at the origin, as that of a norm
+
+
 def _sinc_rule(g, out, x):
     at_0 = x == 0
     safe = np.where(at_0, 1.0, x)
@@ -43,6 +47,12 @@ def erf(x):
     x = np.asarray(x)
     width = x.dtype if x.dtype in (np.float32, np.float64) else np.dtype(float)
     return np.asarray(_erf(x.astype(np.float64)), dtype=np.float64).astype(width)[()]
+
+
+def _clip(a, a_min=None, a_max=None, *, min=None, max=None):
+    """A bound that is not given is infinitely far away; NumPy 2.1 also calls the bounds min and max."""
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    return np.clip(a, -np.inf if low is None else low, np.inf if high is None else high)
 
 
 ARITHMETIC = [
@@ -81,10 +91,12 @@ CIRCULAR = [
     unary("arccos", lambda g, out, x: -g / np.sqrt(1.0 - x * x)),
     unary("arctan", lambda g, out, x: g / (1.0 + x * x)),
     binary("arctan2", lambda g, out, x, y: g * y / (x * x + y * y), lambda g, out, x, y: -g * x / (x * x + y * y)),
-    binary("hypot", lambda g, out, x, y: g * x / out, lambda g, out, x, y: g * y / out),
+    binary("hypot", _hypot_rule, lambda g, out, x, y: _hypot_rule(g, out, y, x)),
     unary("sinc", _sinc_rule),
     unary("deg2rad", lambda g, out, x: g * (np.pi / 180.0)),
     unary("rad2deg", lambda g, out, x: g * (180.0 / np.pi)),
+    unary("radians", lambda g, out, x: g * (np.pi / 180.0)),
+    unary("degrees", lambda g, out, x: g * (180.0 / np.pi)),
 ]
 
 HYPERBOLIC = [
@@ -122,6 +134,7 @@ CHOICES = [
             lambda g, out, x, low, high: np.where(x > high, g, 0.0),
         ),
         elementwise=True,
+        wider=_clip,
     ),
 ]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .row import Composite, Primitive, own
-from .shapes import _diag, _diagonal
+from .reductions import root
+from .row import Composite, Primitive, UnsupportedError, own
+from .shapes import _diagonal, concrete, unbroadcast
 
 
 def _t(a):
@@ -21,13 +22,13 @@ def _as_matrices(g, a, b):
 
 
 def _matmul_left(g, out, a, b):
-    g, left, right = _as_matrices(g, a, b)
+    g, _, right = _as_matrices(g, a, b)
     found = np.matmul(g, _t(right))
     return found if np.ndim(a) > 1 else np.reshape(_sum_leading(found, 2), np.shape(a))
 
 
 def _matmul_right(g, out, a, b):
-    g, left, right = _as_matrices(g, a, b)
+    g, left, _ = _as_matrices(g, a, b)
     found = np.matmul(_t(left), g)
     return found if np.ndim(b) > 1 else np.reshape(_sum_leading(found, 2), np.shape(b))
 
@@ -54,15 +55,15 @@ def _parts(subscripts: str, operands) -> tuple[list[str], str]:
         result = ("..." if most else "") + "".join(c for c in letters if sum(t.count(c) for t in full) == 1)
     for term in full:
         if len(set(term)) < len(term):
-            raise NotImplementedError(
+            raise UnsupportedError(
                 f"einsum {subscripts!r} repeats an index within one operand; use np.diagonal or np.trace for that"
             )
     return full, result.replace("...", spare[:most])
 
 
 def _einsum(subscripts, *operands, **unknown):
-    if not isinstance(subscripts, str) or len(operands) not in (1, 2) or unknown:
-        raise NotImplementedError("einsum is differentiated for a string of subscripts with one or two operands")
+    if not isinstance(subscripts, str) or len(operands) not in (1, 2) or set(unknown) - {"optimize"}:
+        raise UnsupportedError("einsum is differentiated for a string of subscripts with one or two operands")
     terms, result = _parts(subscripts, operands)
     lengths = {
         c: n for t, x in zip(terms, operands, strict=True) for c, n in zip(t, np.shape(x), strict=True) if n != 1
@@ -136,7 +137,7 @@ def _outer(a, b):
 
 def _kron(a, b):
     if np.ndim(a) != 2 or np.ndim(b) != 2:
-        raise NotImplementedError("np.kron is differentiated for two matrices")
+        raise UnsupportedError("np.kron is differentiated for two matrices")
     (m, n), (p, q) = np.shape(a), np.shape(b)
     return np.reshape(np.reshape(a, (m, 1, n, 1)) * np.reshape(b, (1, p, 1, q)), (m * p, n * q))
 
@@ -146,13 +147,21 @@ def _trace(a, offset=0, axis1=0, axis2=1):
 
 
 def _solve_left(g, out, a, b):
-    back = np.linalg.solve(_t(a), g)
-    vector = np.ndim(b) == 1
-    return (
-        -np.matmul(np.reshape(back, (*np.shape(back), 1)), np.reshape(out, (1, -1)))
-        if vector
-        else -np.matmul(back, _t(out))
-    )
+    back = _solve_right(g, out, a, b, whole=True)
+    out = _column(out) if np.ndim(b) == 1 else out
+    return unbroadcast(-np.matmul(back, _t(out)), np.shape(a))
+
+
+def _solve_right(g, out, a, b, whole=False):
+    """A⁻ᵀ g in the shape of b, or as the (broadcast) matrix that it is; a vector b is one column."""
+    back = np.linalg.solve(_t(a), _column(g) if np.ndim(b) == 1 else g)
+    if whole:
+        return back
+    return unbroadcast(np.reshape(back, np.shape(back)[:-1]) if np.ndim(b) == 1 else back, np.shape(b))
+
+
+def _column(x):
+    return np.reshape(x, (*np.shape(x), 1))
 
 
 @own
@@ -161,13 +170,11 @@ def log_abs_det(a):
     return np.linalg.slogdet(a)[1]
 
 
-def _column(g):
+def _over_matrix(g):
     return np.reshape(g, (*np.shape(g), 1, 1))
 
 
 def _slogdet(a):
-    from .shapes import concrete
-
     return np.linalg.slogdet(concrete(a))[0], log_abs_det(a)
 
 
@@ -181,20 +188,21 @@ def _cholesky_rule(g, out, a):
 
 
 def _norm(x, ord=None, axis=None, keepdims=False):
-    if ord not in (None, 2, "fro") or (ord == 2 and axis is None and np.ndim(x) > 1):
-        raise NotImplementedError(
-            f"np.linalg.norm is differentiated for the 2-norm and Frobenius norm, not ord={ord!r}"
-        )
-    return _root(np.sum(x * x, axis=axis, keepdims=keepdims))
+    of_vectors = np.ndim(x) == 1 if axis is None else np.size(axis) == 1
+    kind = "vectors" if of_vectors else "matrices"
+    if ord is None or ord == {"vectors": 2, "matrices": "fro"}[kind]:
+        return root(np.sum(x * x, axis=axis, keepdims=keepdims))
+    if of_vectors and ord == 1:
+        return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
+    if of_vectors and ord in (np.inf, -np.inf):
+        return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
+    raise UnsupportedError(
+        "np.linalg.norm is differentiated for ord 1, 2, inf, -inf of vectors and the Frobenius norm of matrices, "
+        f"not for ord={ord!r} of {kind}"
+    )
 
 
-def _root(squares):
-    """√ with derivative 0 at 0: of the subgradients of a norm at the origin, the one that points nowhere."""
-    at_0 = squares == 0
-    return np.where(at_0, 0.0, np.sqrt(np.where(at_0, 1.0, squares)))
-
-
-PRODUCTS = [
+PRODUCTS: list[Primitive | Composite] = [
     Primitive("matmul", np.matmul, ("a", "b"), (_matmul_left, _matmul_right), written="{0} @ {1}"),
     Composite("dot", np.dot, _dot),
     Composite("einsum", np.einsum, _einsum),
@@ -202,20 +210,19 @@ PRODUCTS = [
     Composite("inner", np.inner, _inner),
     Composite("outer", np.outer, _outer),
     Composite("vdot", np.vdot, lambda a, b: np.sum(np.reshape(a, -1) * np.reshape(b, -1))),
+    Composite("vecdot", np.vecdot, lambda x1, x2, axis=-1: np.sum(x1 * x2, axis=axis)),
     Composite("kron", np.kron, _kron),
     Composite("trace", np.trace, _trace),
 ]
 
-LINEAR_ALGEBRA = [
+LINEAR_ALGEBRA: list[Primitive | Composite] = [
     Primitive("inv", np.linalg.inv, ("a",), (lambda g, out, a: -np.matmul(np.matmul(_t(out), g), _t(out)),)),
     Primitive(
-        "solve", np.linalg.solve, ("a", "b"), (_solve_left, lambda g, out, a, b: np.linalg.solve(_t(a), g)),
+        "solve", np.linalg.solve, ("a", "b"), (_solve_left, _solve_right),
     ),
-    Primitive("det", np.linalg.det, ("a",), (lambda g, out, a: _column(g * out) * _t(np.linalg.inv(a)),)),
-    Primitive("log_abs_det", log_abs_det, ("a",), (lambda g, out, a: _column(g) * _t(np.linalg.inv(a)),)),
+    Primitive("det", np.linalg.det, ("a",), (lambda g, out, a: _over_matrix(g * out) * _t(np.linalg.inv(a)),)),
+    Primitive("log_abs_det", log_abs_det, ("a",), (lambda g, out, a: _over_matrix(g) * _t(np.linalg.inv(a)),)),
     Primitive("cholesky", np.linalg.cholesky, ("a",), (_cholesky_rule,)),
     Composite("slogdet", np.linalg.slogdet, _slogdet),
     Composite("norm", np.linalg.norm, _norm),
 ]  # fmt: skip
-
-__all__ = ["LINEAR_ALGEBRA", "PRODUCTS", "_diag", "log_abs_det"]

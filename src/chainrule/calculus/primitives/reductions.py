@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from .row import Composite, Primitive
-from .shapes import getitem
+from .shapes import concrete, getitem
 
 
 def _kept(x, axis):
@@ -19,11 +22,11 @@ def _sum_rule(g, out, x, axis, keepdims):
 
 
 def _extreme_rule(g, out, x, axis, keepdims):
-    # ties share equally, as in autograd, JAX and PyTorch's amax
+    # ties share equally, as in autograd, JAX and PyTorch's amax; beside a NaN nothing is chosen, and 0/0 is NaN again
     kept = _kept(x, axis)
     chosen = x == np.reshape(out, kept)
     count = np.sum(chosen, axis=None if axis is None else tuple(np.atleast_1d(axis)), keepdims=True)
-    return np.where(chosen, np.reshape(g, kept) / count, 0.0)
+    return np.where(chosen, np.reshape(g, kept), 0.0) / count
 
 
 def _cumsum_rule(g, out, x, axis):
@@ -32,31 +35,66 @@ def _cumsum_rule(g, out, x, axis):
     return np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis)
 
 
+def _chosen(a, where, other):
+    """a with `other` in place of what `where` leaves out."""
+    return a if where is True or where is None else np.where(where, a, other)
+
+
+def _sum_of_chosen(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=True):
+    a = _chosen(a, where, 0.0)
+    total = np.sum(a if dtype is None else a.astype(dtype), axis=axis, keepdims=keepdims)
+    return total if initial is None else total + initial
+
+
+def _extreme_of_chosen(fold, pair):
+    def definition(a, axis=None, out=None, keepdims=False, initial=None, where=True):
+        if where is not True and initial is None:
+            raise ValueError(f"np.{fold.__name__} with where= needs initial=, as in NumPy")
+        found = fold(_chosen(a, where, initial), axis=axis, keepdims=keepdims)
+        return found if initial is None else pair(found, initial)
+
+    return definition
+
+
 _FOLD = {"axis": None, "keepdims": False}
 
 FOLDS = [
-    Primitive("sum", np.sum, ("a",), (_sum_rule,), _FOLD),
-    Primitive("max", np.max, ("a",), (_extreme_rule,), _FOLD, also=(np.amax,)),
-    Primitive("min", np.min, ("a",), (_extreme_rule,), _FOLD, also=(np.amin,)),
+    Primitive("sum", np.sum, ("a",), (_sum_rule,), _FOLD, wider=_sum_of_chosen),
+    Primitive(
+        "max", np.max, ("a",), (_extreme_rule,), _FOLD, also=(np.amax,), wider=_extreme_of_chosen(np.max, np.maximum)
+    ),
+    Primitive(
+        "min", np.min, ("a",), (_extreme_rule,), _FOLD, also=(np.amin,), wider=_extreme_of_chosen(np.min, np.minimum)
+    ),
     Primitive("cumsum", np.cumsum, ("a",), (_cumsum_rule,), {"axis": None}),
 ]
 
 
-def _count(a, axis):
+def _count(a, axis, where, keepdims):
+    if where is not True:
+        chosen = np.broadcast_to(where, np.shape(a)).astype(concrete(a).dtype)
+        return np.sum(chosen, axis=axis, keepdims=keepdims)
     return float(np.prod([np.shape(a)[k] for k in (range(np.ndim(a)) if axis is None else np.atleast_1d(axis))]))
 
 
-def _mean(a, axis=None, keepdims=False):
-    return np.sum(a, axis=axis, keepdims=bool(keepdims is True)) / _count(a, axis)
+def _mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=True):
+    return _sum_of_chosen(a, axis, dtype, None, keepdims, None, where) / _count(a, axis, where, keepdims)
 
 
-def _var(a, axis=None, ddof=0, keepdims=False):
-    from_mean = a - _mean(a, axis, True)
-    return np.sum(from_mean * from_mean, axis=axis, keepdims=bool(keepdims is True)) / (_count(a, axis) - ddof)
+def _var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=True, mean=None, correction=None):
+    from_mean = a - (_mean(a, axis, dtype, None, True, where=where) if mean is None else mean)
+    squares = _sum_of_chosen(from_mean * from_mean, axis, dtype, None, keepdims, None, where)
+    return squares / (_count(a, axis, where, keepdims) - (ddof if correction is None else correction))
 
 
-def _std(a, axis=None, ddof=0, keepdims=False):
-    return np.sqrt(_var(a, axis, ddof, keepdims))
+def root(squares):
+    """√ with derivative 0 at 0: of the subgradients of a length at the origin, the one that points nowhere."""
+    at_0 = squares == 0
+    return np.where(at_0, 0.0, np.sqrt(np.where(at_0, 1.0, squares)))
+
+
+def _std(*args, **kwargs):
+    return root(_var(*args, **kwargs))
 
 
 def _average(a, axis=None, weights=None):
@@ -68,8 +106,9 @@ def _average(a, axis=None, weights=None):
     return np.sum(a * weights, axis=axis) / np.sum(weights, axis=axis)
 
 
-def _prod(a, axis=None, keepdims=False):
+def _prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=True):
     """Pairs multiplied until one is left: no division, so that zeros are right to any order."""
+    a = _chosen(a if dtype is None else a.astype(dtype), where, 1.0)
     kept = _kept(a, axis)
     axes = list(range(np.ndim(a))) if axis is None else [k % np.ndim(a) for k in np.atleast_1d(axis)]
     others = [k for k in range(np.ndim(a)) if k not in axes]
@@ -80,7 +119,8 @@ def _prod(a, axis=None, keepdims=False):
         pairs = getitem(a, index=slice(0, half)) * getitem(a, index=slice(half, 2 * half))
         a = np.concatenate([pairs, getitem(a, index=slice(2 * half, n))]) if n % 2 else pairs
     shape = kept if keepdims is True else tuple(n for k, n in enumerate(kept) if k not in axes)
-    return np.reshape(a, shape) if np.shape(a)[0] else np.ones(shape)
+    product = np.reshape(a, shape) if np.shape(a)[0] else np.ones(shape)
+    return product if initial is None else product * initial
 
 
 SPREADS = [
@@ -91,3 +131,12 @@ SPREADS = [
     Composite("prod", np.prod, _prod),
     Composite("ptp", np.ptp, lambda a, axis=None: np.max(a, axis=axis) - np.min(a, axis=axis)),
 ]
+
+# What ufuncs can do to an array beside being called, in functions of the table; their axis is 0 unless it is given.
+UFUNC_METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
+    (np.add, "reduce"): np.sum,
+    (np.multiply, "reduce"): np.prod,
+    (np.maximum, "reduce"): np.max,
+    (np.minimum, "reduce"): np.min,
+    (np.add, "accumulate"): np.cumsum,
+}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 Pullback = Callable[..., Any]
+
+
+class UnsupportedError(TypeError):
+    """Something that cannot be recorded; the message shows the way around it."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,8 @@ class Primitive:
     written in NumPy's own words (so that it can be differentiated in turn); None where no derivative passes. Where
     operands are broadcast, the walk back undoes it; a rule need not. `signature` lists the operands, then what stays
     fixed with its default; an operand called `*xs` is a sequence of arrays, for which one pullback serves all and
-    gets the position as `k`.
+    gets the position as `k`. `wider` takes the calls that go beyond the signature (`where=`, a bound of None) and
+    writes them in calls that do not.
     """
 
     name: str
@@ -30,13 +37,25 @@ class Primitive:
     also: tuple[Callable[..., Any], ...] = ()
     written: str = ""
     elementwise: bool = False
+    wider: Callable[..., Any] | None = None
 
-    @property
+    def is_wider(self, args: tuple, kwargs: Mapping[str, Any]) -> bool:
+        """Whether a call is one for `wider`."""
+        names = [*self.signature, *self.static]
+        return self.wider is not None and (
+            len(args) > len(names)
+            or any(x is None for x in args[: len(self.signature)])
+            or any(is_given(v) if k not in names else k in self.signature and v is None for k, v in kwargs.items())
+        )
+
+    @cached_property
     def takes_sequence(self) -> bool:
         return self.signature[0].startswith("*")
 
     def bind(self, args: tuple, kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """(operands, what stays fixed) of a call."""
+        if not kwargs and not self.static and len(args) == len(self.signature):
+            return list(args), {}
         names = [*self.signature, *self.static]
         if len(args) > len(names):
             raise TypeError(f"{self.name} takes at most {len(names)} arguments, got {len(args)}")
@@ -46,13 +65,9 @@ class Primitive:
             operands = list(given.pop(self.signature[0], given.pop(self.signature[0][1:], ())))
         else:
             operands = [given.pop(name) for name in self.signature if name in given]
-        unknown = {k: v for k, v in given.items() if v is not None and v is not np._NoValue}
+        unknown = [k for k, v in given.items() if is_given(v)]
         if unknown:
-            allowed = ", ".join(self.static) or "none"
-            raise NotImplementedError(
-                f"the argument {next(iter(unknown))!r} of {self.name} is not differentiated through; "
-                f"allowed beside the arrays: {allowed}"
-            )
+            raise not_allowed(self.name, unknown[0], self.static)
         return operands, {**self.static, **{k: v for k, v in fixed.items() if v is not np._NoValue}}
 
     def evaluate(self, operands: list[Any], static: Mapping[str, Any]) -> Any:
@@ -74,6 +89,32 @@ class Composite:
     function: Callable[..., Any]
     definition: Callable[..., Any]
     also: tuple[Callable[..., Any], ...] = ()
+
+    def call(self, args: tuple, kwargs: Mapping[str, Any]) -> Any:
+        """The definition applied; arguments at NumPy's "not given" are left out, unknown ones are an error."""
+        given = {k: v for k, v in kwargs.items() if v is not np._NoValue and (k != "out" or v is not None)}
+        try:
+            return self.definition(*args, **given)
+        except TypeError:
+            allowed = inspect.signature(self.definition).parameters
+            unknown = [k for k, v in given.items() if k not in allowed]
+            if not unknown:
+                raise
+            if any(is_given(given[k]) for k in unknown):
+                raise not_allowed(self.name, unknown[0], allowed) from None
+            return self.definition(*args, **{k: v for k, v in given.items() if k in allowed})
+
+
+def is_given(value: Any) -> bool:
+    """Whether an argument says anything: None and NumPy's own mark mean that it was left out."""
+    return value is not None and value is not np._NoValue
+
+
+def not_allowed(name: str, argument: str, allowed: Iterable[str]) -> UnsupportedError:
+    """The error for an argument that no derivative knows of."""
+    return UnsupportedError(
+        f"the argument {argument!r} of np.{name} is not differentiated through; known: {', '.join(allowed) or 'none'}"
+    )
 
 
 def unary(name: str, rule: Pullback | None, written: str = "", function: Any = None) -> Primitive:

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from .row import Composite, Primitive, own
+from .row import Composite, Primitive, UnsupportedError, own
 
 
 @own
@@ -34,6 +34,16 @@ def scatter_add(x, *, index, shape):
     out = np.zeros(shape, x.dtype if x.dtype.kind == "f" else float)
     np.add.at(out, index, x)
     return out
+
+
+@own
+def cast(x, *, dtype):
+    """x in another float type."""
+    return np.asarray(x, dtype)[()]
+
+
+def _cast_rule(g, out, x, dtype):
+    return cast(g, dtype=concrete(x).dtype)
 
 
 def _transpose_rule(g, out, x, axes):
@@ -66,8 +76,29 @@ def unbroadcast(g, shape):
     return np.reshape(np.sum(g, axis=axes), shape) if axes else np.reshape(g, shape)
 
 
+def _column_first(order):
+    """Whether elements are counted column by column; orders that depend on how an array lies in memory are refused."""
+    if order not in ("C", "F", None):
+        raise UnsupportedError(f"order must be 'C' or 'F' for a recorded value, got {order!r}")
+    return order == "F"
+
+
+def _reshape(a, shape, order="C", copy=None):
+    if not _column_first(order):
+        return np.reshape(a, shape)
+    return np.transpose(np.reshape(np.transpose(a), tuple(np.atleast_1d(shape))[::-1]))
+
+
+def _ravel(a, order="C"):
+    return np.reshape(np.transpose(a) if _column_first(order) else a, -1)
+
+
 SHAPES = [
-    Primitive("reshape", np.reshape, ("x",), (lambda g, out, x, shape: np.reshape(g, np.shape(x)),), {"shape": None}),
+    Primitive(
+        "reshape", np.reshape, ("x",), (lambda g, out, x, shape: np.reshape(g, np.shape(x)),), {"shape": None},
+        wider=_reshape,
+    ),
+    Primitive("cast", cast, ("x",), (_cast_rule,), {"dtype": None}),
     Primitive("transpose", np.transpose, ("x",), (_transpose_rule,), {"axes": None}),
     Primitive(
         "expand_dims", np.expand_dims, ("x",), (lambda g, out, x, axis: np.reshape(g, np.shape(x)),), {"axis": None}
@@ -113,6 +144,11 @@ def _vstack(tup):
 def _hstack(tup):
     parts = [np.reshape(x, (1,)) if np.ndim(x) == 0 else x for x in tup]
     return np.concatenate(parts, axis=0 if np.ndim(parts[0]) == 1 else 1)
+
+
+def _dstack(tup):
+    parts = [np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x for x in tup]
+    return np.concatenate([np.expand_dims(x, 2) if np.ndim(x) == 2 else x for x in parts], axis=2)
 
 
 def _column_stack(tup):
@@ -164,7 +200,7 @@ def _by_places(name):
 
 def _pad(array, pad_width, mode="constant", constant_values=0.0):
     if mode != "constant" or np.ndim(constant_values) != 0:
-        raise NotImplementedError("np.pad is differentiated for mode='constant' with one constant value")
+        raise UnsupportedError("np.pad is differentiated for mode='constant' with one constant value")
     widths = np.broadcast_to(pad_width, (np.ndim(array), 2))
     shape = tuple(int(n + w.sum()) for n, w in zip(np.shape(array), widths, strict=True))
     inside = tuple(slice(int(w[0]), int(w[0]) + n) for n, w in zip(np.shape(array), widths, strict=True))
@@ -225,7 +261,7 @@ def _diff(a, n=1, axis=-1):
 MOVES = [
     Composite("swapaxes", np.swapaxes, _swapaxes),
     Composite("moveaxis", np.moveaxis, _moveaxis),
-    Composite("ravel", np.ravel, lambda a, order="C": np.reshape(a, -1)),
+    Composite("ravel", np.ravel, _ravel),
     Composite("stack", np.stack, _stack),
     Composite("vstack", np.vstack, _vstack),
     Composite("hstack", np.hstack, _hstack),
@@ -250,5 +286,10 @@ MOVES = [
     Composite("diff", np.diff, _diff),
     Composite("atleast_1d", np.atleast_1d, lambda x: np.reshape(x, (1,)) if np.ndim(x) == 0 else x),
     Composite("atleast_2d", np.atleast_2d, lambda x: np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x),
+    Composite("dstack", np.dstack, _dstack),
+    Composite("append", np.append, lambda arr, values, axis=None: np.concatenate([arr, values], axis=axis)),
+    Composite(
+        "matrix_transpose", np.matrix_transpose, lambda x: _swapaxes(x, -1, -2), also=(np.linalg.matrix_transpose,)
+    ),
     Composite("copy", np.copy, lambda a, order="K": +a),
 ]

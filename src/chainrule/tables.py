@@ -1,4 +1,4 @@
-"""Floor 1, descent: what its tables share: intervals of parameters, lookup by name, and the errors that help."""
+"""Floor 0, tables: what every table of rows shares: lookup by name, intervals of parameters, the errors that help."""
 
 from __future__ import annotations
 

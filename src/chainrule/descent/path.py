@@ -1,0 +1,105 @@
+"""Floor 1, descent: what a descent leaves behind: where it went, what it found, why it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Reason(NamedTuple):
+    """Why a descent stopped, in plain words, and whether that means that it has arrived."""
+
+    sentence: str
+    converged: bool
+
+
+REASONS: dict[str, Reason] = {
+    "gradient": Reason("the gradient is small: no entry is larger than tol_gradient", True),
+    "value": Reason("the value no longer changes by more than tol_value", True),
+    "step": Reason("the last step moved no entry by more than tol_step", True),
+    "search": Reason("no step along the gradient improves the value any more, to rounding", True),
+    "lbfgs": Reason("L-BFGS found no better point, to rounding", True),
+    "limit": Reason("max_iter steps were made", False),
+    "worse": Reason("max_iter steps were made and the last value is worse than the first; try a smaller step", False),
+    "callback": Reason("the callback asked to stop", False),
+    "interrupt": Reason("you interrupted it; the best point so far is kept", False),
+    "divergence": Reason("it diverged: the value, the gradient or the point grew beyond all bounds", False),
+}
+
+_ULPS = 8  # values that differ by no more units in the last place are the same, to rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Where a descent went: points, values and gradients, why it stopped.
+
+    Attributes
+    ----------
+    x, value : the best point (of several that are equally good to rounding, the last) and F there
+    points : all points, (n_iter + 1) × the shape of x; only the first and the last with record="ends"
+    values, gradients : F and ∇F at these points
+    stopped_because : the reason in a sentence
+    converged : whether that reason means that a minimum (maximum) was reached, to the tolerances
+    n_iter : steps made
+    n_calls : how often F was evaluated, with or without its gradient
+    method : the method's name
+    sign : 1.0 for a minimum, −1.0 for a maximum
+
+    >>> from chainrule.descent import minimize
+    >>> path = minimize(lambda x: (x - 3.0) ** 2, 1.0, step=0.25, max_iter=2)
+    >>> path.points, path.values
+    (array([1. , 2. , 2.5]), array([4.  , 1.  , 0.25]))
+    >>> path
+    Path(gradient_descent: 2 steps to value 0.25; max_iter steps were made)
+    """
+
+    x: Any
+    value: float
+    points: np.ndarray
+    values: np.ndarray
+    gradients: np.ndarray
+    stopped_because: str
+    converged: bool
+    n_iter: int
+    n_calls: int
+    method: str
+    sign: float = field(default=1.0, repr=False)
+
+    @property
+    def is_monotone(self) -> bool:
+        """Whether no recorded value is worse than the one before it, to rounding: F(x_0) ≥ F(x_1) ≥ … (handout 3)."""
+        before, after = self.sign * self.values[:-1], self.sign * self.values[1:]
+        return bool(np.all(after - before <= rounding(before, self.points.dtype)))
+
+    def __len__(self) -> int:
+        """How many points were recorded."""
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        steps = "1 step" if self.n_iter == 1 else f"{self.n_iter} steps"
+        return f"Path({self.method}: {steps} to value {self.value:.6g}; {self.stopped_because})"
+
+    def mirrored(self) -> Path:
+        """The same path on −F: what went down there goes up here."""
+        # 0 − v instead of −v, so that a value of 0 is not written −0
+        return replace(
+            self, value=0.0 - self.value, values=0.0 - self.values, gradients=0.0 - self.gradients, sign=-self.sign
+        )
+
+
+def rounding(value: Any, dtype: Any) -> Any:
+    """How far a value may be off from rounding alone, for a point of this float type."""
+    return _ULPS * np.finfo(dtype).eps * np.abs(value)
+
+
+class DivergenceError(ArithmeticError):
+    """The value, the gradient, the loss or a weight became NaN or infinite, or grew beyond all bounds.
+
+    `path` has what came before, its best point too; it is None where there was nothing before (F not finite at x0).
+    """
+
+    def __init__(self, message: str, path: Path | None = None):
+        super().__init__(message)
+        self.path = path
