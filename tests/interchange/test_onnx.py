@@ -291,3 +291,22 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     model, X = models.fitted("table of truth")
     with pytest.raises(ValueError, match="must hold datetimes"):
         onnx_inputs(model, X.assign(when=X["when"].astype(str)))
+
+
+def test_export_from_the_command_line(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from chainrule.cli import app
+
+    model, X = models.fitted("table of words")
+    cr.save(model, tmp_path / "m")
+    done = CliRunner().invoke(app, ["export", str(tmp_path / "m"), "--onnx", str(tmp_path / "m.onnx")])
+    assert done.exit_code == 0, done.output
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    assert session.run(["label"], onnx_inputs(model, X))[0].tolist() == model.predict(X).tolist()
+    assert CliRunner().invoke(app, ["export", str(tmp_path / "no"), "--onnx", str(tmp_path / "x")]).exit_code == 2
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    done = CliRunner().invoke(app, ["export", str(tmp_path / "m"), "--onnx", str(tmp_path / "x")])
+    assert done.exit_code == 1
+    assert 'pip install "chainrule[onnx]"' in done.output
+    assert "should not happen" not in done.output

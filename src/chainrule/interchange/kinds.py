@@ -17,6 +17,7 @@ from chainrule.data import KINDS as COLUMN_KINDS
 from chainrule.data import Features, Target
 from chainrule.descent.methods import METHODS
 from chainrule.engine import Network
+from chainrule.estimators.solvers import Descent
 from chainrule.network import (
     ACTIVATIONS,
     LOSSES,
@@ -256,7 +257,7 @@ def _take_history(shelf: Shelf, state: dict[str, Any]) -> History:
 
 
 # Records that are written field by field. What an estimator has anyway is left out: its history.
-RECORDS: dict[str, type] = {cls.__name__: cls for cls in (Outcome,)}
+RECORDS: dict[str, type] = {cls.__name__: cls for cls in (Outcome, Descent)}
 _LEFT_OUT: dict[str, Callable[[], Any]] = {"history": History}
 
 
