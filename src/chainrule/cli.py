@@ -1,4 +1,4 @@
-"""Floor 6, cli: train, predict, evaluate, export, datasets. Words for people on standard error, data on standard output."""
+"""Floor 6, cli: train, predict, evaluate, export, datasets. For people on standard error, data on standard output."""
 
 from __future__ import annotations
 
