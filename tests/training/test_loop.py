@@ -12,6 +12,7 @@ import pytest
 from chainrule.descent import DivergenceError
 from chainrule.engine.threads import Pace
 from chainrule.training import Progress, Watched, ask, events, run
+from chainrule.training.interrupts import Held, Window
 
 
 def weights_after_each_epoch(job, **options):
@@ -220,7 +221,7 @@ def test_ctrl_c_leaves_whole_weights_wherever_it_arrives(job, where, monkeypatch
             rule = lambda event: interrupt() if event.epoch == 3 else None  # noqa: E731
         if where == "order":
             rows = training.order
-            training.order = lambda: interrupt() if len(training.history) == 3 else rows()
+            training.order = lambda: (interrupt() if len(training.history) == 3 else None, rows())[1]
         outcome = run(training, emit, [rule] if rule else [])
         assert outcome.interrupted
         assert outcome.stopped_because == "you interrupted it"
@@ -229,19 +230,82 @@ def test_ctrl_c_leaves_whole_weights_wherever_it_arrives(job, where, monkeypatch
     assert j.w.tobytes() == each[outcome.best_epoch]
 
 
-def test_a_second_ctrl_c_right_after_the_first_finds_whole_weights(job, monkeypatch):
-    import chainrule.training.loop as loop
-
+@pytest.mark.parametrize("standalone", [True, False])
+def test_a_second_ctrl_c_while_the_epoch_is_taken_back_waits_for_that(job, standalone):
     each, j = weights_after_each_epoch(job), job.Job(watch=False)
     with j.start() as engine_run:
         training = j.training(engine_run)
-        stream, held = events(training), iter([loop.Held, interrupt])
+        stream, restore = events(training), engine_run.restore
         next(stream)
-        monkeypatch.setattr(loop, "Held", lambda: next(held)())  # the second comes when the epoch is to be taken back
         engine_run.epochs = lambda *arguments: (engine_run.w.__iadd__(1.0), interrupt(), engine_run.at_slice())
+        engine_run.restore = lambda *arguments: (interrupt(), restore(*arguments))
         with pytest.raises(KeyboardInterrupt):
-            next(stream)
+            next(stream) if standalone else run(training)
     assert j.w.tobytes() == each[1]
+
+
+@pytest.mark.parametrize("place", ["emit", "watch"])
+def test_code_of_others_is_interrupted_at_once(job, place):
+    went_on = []
+
+    def hangs(_):
+        interrupt()
+        went_on.append(1)
+
+    j = job.Job(watch=False)
+    with j.start() as engine_run:
+        training = j.training(engine_run)
+        if place == "watch":
+            training.progress.watch = hangs
+        assert run(training, hangs if place == "emit" else None).interrupted
+    assert went_on == []
+
+
+@pytest.mark.parametrize("last", [4, 12])
+def test_ctrl_c_at_the_end_of_an_epoch_lets_all_consumers_see_it(job, last):
+    j, seen = job.Job(watch=False), []
+    with j.start() as engine_run:
+        training = j.training(engine_run)
+        add = training.history.add
+        training.history.add = lambda event: (add(event), interrupt() if event.epoch == last else None)
+        outcome = run(training, seen.append, [lambda event: time.sleep(0.001)])
+    assert outcome.interrupted
+    assert [e.epoch for e in seen] == list(range(1, last + 1)) == outcome.history["epoch"]
+
+
+# Contexts entered one after the other, Ctrl-C within the innermost, and after how many of their ends it arrives.
+NESTED = [
+    ([Window], 0),
+    ([Held], 1),
+    ([Held, Held], 2),
+    ([Held, Window], 0),
+    ([Held, Window, Held], 1),
+    ([Held, Window, Held, Held], 2),
+    ([Held, Window, Held, Window], 0),
+    ([Held, Held, Window], 0),
+]
+
+
+@pytest.mark.parametrize(("contexts", "arrives"), NESTED)
+@pytest.mark.parametrize("after_a_window", [False, True])
+def test_where_ctrl_c_arrives(contexts, arrives, after_a_window):
+    entered, arrived = [], None
+    for context in contexts:
+        entered.append(context().__enter__())
+        if after_a_window and context is Held:
+            with Window():
+                pass
+    try:
+        interrupt()
+    except KeyboardInterrupt:
+        arrived = 0
+    for ended in range(1, len(contexts) + 1):
+        try:
+            entered.pop().__exit__()
+        except KeyboardInterrupt:
+            arrived = ended
+    assert arrived == arrives
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # A job whose batches two threads share.
@@ -267,7 +331,7 @@ def test_ctrl_c_while_threads_are_being_started_leaves_none_waiting(job):
         real, engine_run._team._inbox[0] = engine_run._team._inbox[0], Inbox()
         with pytest.raises(KeyboardInterrupt):
             next(stream)
-    assert j.w.tobytes() == each[1]
+    assert j.w.tobytes() == each[len(training.history)]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no os.kill(SIGINT) to oneself there")

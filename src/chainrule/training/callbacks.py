@@ -80,8 +80,8 @@ class ProgressBar:
             transient=True,
             disable=not Console(stderr=True).is_terminal,
         )
-        self._description = description
-        self._task: Any = None
+        # Until the first event it only shows that something is going on.
+        self._task = self._progress.add_task(description, total=None, numbers="")
 
     def __enter__(self) -> ProgressBar:
         self._progress.start()
@@ -91,9 +91,7 @@ class ProgressBar:
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
-        if self._task is None:
-            self._task = self._progress.add_task(self._description, total=event.n_epochs, numbers="")
-        self._progress.update(self._task, completed=event.epoch, numbers=describe(event))
+        self._progress.update(self._task, total=event.n_epochs, completed=event.epoch, numbers=describe(event))
 
 
 def describe(event: Event) -> str:

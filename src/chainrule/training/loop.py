@@ -5,6 +5,7 @@ Bars, histories, early stopping, checkpoints and callbacks are consumers of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from chainrule.descent import DivergenceError
 from .callbacks import Consumer, ask
 from .checkpoint import Checkpointer
 from .history import Event, History
-from .interrupts import Held
+from .interrupts import Held, Window
 from .progress import Progress, Watched
 
 
@@ -69,9 +70,8 @@ class Training:
 
     def settle(self) -> int:
         """Leave in w what is to be kept: the best weights where held-out rows chose, else the last ones."""
-        with Held():
-            self.run.w[...] = self.weights
-            return self.progress.settle(self.run.w)
+        self.run.w[...] = self.weights
+        return self.progress.settle(self.run.w)
 
 
 @dataclass
@@ -93,43 +93,35 @@ def events(training: Training) -> Generator[Event, None, None]:
 
     Raises DivergenceError when the loss or a weight is NaN or infinite.
     """
-    run, progress = training.run, training.progress
-    while (done := progress.epoch) < training.n_epochs:
-        before = run.snapshot()
-        progress.begin()
-        try:
-            sizes = training.step_size(done)
-            loss, penalty = _epoch(run, before, np.asarray(training.order(), np.int64), sizes, done + 1)
-            last_size = float(np.ravel(sizes)[-1])
-            event = progress.finish(training.weights, loss=loss, penalty=penalty, rows=run.n_rows, step_size=last_size)
-        except BaseException:
-            if progress.epoch == done:
-                with Held():
-                    run.restore(*before)
-            raise
+    while training.progress.epoch < training.n_epochs:
+        with Held() as held:
+            event = _epoch(training, held)
         yield event
 
 
-def _epoch(
-    run: Trainee, before: tuple[Any, Any], order: np.ndarray, sizes: float | np.ndarray, epoch: int
-) -> tuple[float, float]:
-    """(loss, penalty) of one epoch; if they or w are not finite, or Ctrl-C breaks it off, the run is put back."""
-    with Held() as held, np.errstate(all="ignore"):
-        run.at_slice = held.deliver
-        try:
+def _epoch(training: Training, held: Held) -> Event:
+    run, progress = training.run, training.progress
+    done, before = progress.epoch, run.snapshot()
+    progress.begin()
+    run.at_slice = held.deliver
+    try:
+        sizes = training.step_size(done)
+        order = np.asarray(training.order(), np.int64)
+        with np.errstate(all="ignore"):
             loss, penalty = run.epochs(order[None], sizes)[0]
-            if not (np.isfinite(loss) and np.isfinite(penalty) and np.isfinite(run.w).all()):
-                raise DivergenceError(_advice(epoch, float(loss), float(np.max(sizes))))
-        except BaseException:
-            run.restore(*before)
-            raise
-        finally:
-            run.at_slice = None
-    return float(loss), float(penalty)
+        if not (math.isfinite(loss) and math.isfinite(penalty) and np.isfinite(run.w).all()):
+            raise DivergenceError(_advice(done + 1, float(loss), float(np.max(sizes))))
+        step_size = np.asarray(sizes).flat[-1]
+        return progress.finish(training.weights, loss=loss, penalty=penalty, rows=run.n_rows, step_size=step_size)
+    except BaseException:
+        run.restore(*before)
+        raise
+    finally:
+        run.at_slice = None
 
 
 def _advice(epoch: int, loss: float, step: float) -> str:
-    what = f"the training loss became {loss}" if not np.isfinite(loss) else "a weight became infinite or NaN"
+    what = f"the training loss became {loss}" if not math.isfinite(loss) else "a weight became infinite or NaN"
     return (
         f"training diverged in epoch {epoch}: {what}. The step size was {step:g}: try a tenth of it. If that does not "
         "help, scale the inputs and targets to about −1 … 1. The weights from before it were kept."
@@ -158,20 +150,23 @@ def run(
         checkpoint.restore()
         if checkpoint.ended:
             return Outcome(training.history, checkpoint.ended, training.settle())
-    try:
-        with closing(events(training)) as stream:
-            for event in stream:
-                said = ask(consumers, event)
-                if checkpoint is not None:
-                    last = reason if event.epoch == training.n_epochs else None
-                    checkpoint.epoch_ended(event.epoch, ended=said.final or last)
-                if said:
-                    reason = said.reason
-                    break
-    except KeyboardInterrupt:
-        interrupted, reason = True, "you interrupted it"
-    finally:
-        kept = training.settle()
-        if checkpoint is not None:
-            checkpoint.flush()
+    with Held() as held:
+        try:
+            with closing(events(training)) as stream:
+                for event in stream:
+                    with Window():
+                        said = ask(consumers, event)
+                    if checkpoint is not None:
+                        last = reason if event.epoch == training.n_epochs else None
+                        checkpoint.epoch_ended(event.epoch, ended=said.final or last)
+                    held.deliver()
+                    if said:
+                        reason = said.reason
+                        break
+        except KeyboardInterrupt:
+            interrupted, reason = True, "you interrupted it"
+        finally:
+            kept = training.settle()
+            if checkpoint is not None:
+                checkpoint.flush()
     return Outcome(training.history, reason, kept, interrupted)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .history import Event, History
-from .interrupts import Held
+from .interrupts import Held, Window
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Progress:
         self.history = History()
         self.best: Watched | None = None
         self.best_epoch = 0  # 0: none was the best yet
-        self.seconds = 0.0
+        self.seconds, self.rows = 0.0, 0
         self._best_w: np.ndarray | None = None
         self._began = time.perf_counter()
 
@@ -66,7 +66,7 @@ class Progress:
 
     def finish(self, w: np.ndarray, *, loss: float, penalty: float, rows: int, step_size: float) -> Event:
         """An epoch over `rows` rows is done, which left `w`: look at the held-out rows, record and return the event."""
-        seen = self.watch(w) if self.watch is not None else Watched()
+        seen = self._look(w)
         is_best = seen.better_than(self.best)
         event = Event(
             epoch=self.epoch + 1,
@@ -74,7 +74,7 @@ class Progress:
             loss=float(loss),
             penalty=float(penalty),
             seconds=self.seconds + time.perf_counter() - self._began,
-            rows=(self.history["rows"][-1] if self.epoch else 0) + rows,
+            rows=self.rows + rows,
             step_size=float(step_size),
             validation_loss=None if seen.loss is None else float(seen.loss),
             validation_score=None if seen.score is None else float(seen.score),
@@ -83,10 +83,16 @@ class Progress:
         )
         with Held():  # the best weights, their epoch and the history belong together
             self.history.add(event)
-            self.seconds = event.seconds
+            self.seconds, self.rows = event.seconds, event.rows
             if is_best:
                 self.best, self.best_epoch, self._best_w = seen, event.epoch, w.copy()
         return event
+
+    def _look(self, w: np.ndarray) -> Watched:
+        if self.watch is None:
+            return Watched()
+        with Window():
+            return self.watch(w)
 
     def settle(self, w: np.ndarray) -> int:
         """Put the best weights into w, if any were; the epoch whose weights are there now (0: as training began)."""
@@ -98,9 +104,10 @@ class Progress:
         """(plain data, arrays) that `restore` puts back."""
         data = {
             "history": self.history.snapshot()[0],
-            "best": None if self.best is None else asdict(self.best),
+            "best": None if self.best is None else vars(self.best) | {"scores": dict(self.best.scores)},
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
+            "rows": self.rows,
         }
         return data, {} if self._best_w is None else {"best_w": self._best_w}
 
@@ -108,5 +115,6 @@ class Progress:
         """Stand where `snapshot` stood."""
         self.history.restore(data["history"], {})
         self.best = None if data["best"] is None else Watched(**data["best"])
-        self.best_epoch, self.seconds = int(data["best_epoch"]), float(data["seconds"])
+        self.best_epoch = int(data["best_epoch"])
+        self.seconds, self.rows = float(data["seconds"]), int(data["rows"])
         self._best_w = arrays.get("best_w")
