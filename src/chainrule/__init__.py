@@ -40,6 +40,7 @@ _WHERE = {
     "load_dataset": "data",
     "load": "interchange",
     "save": "interchange",
+    "to_onnx": "interchange",
 }
 
 __all__ = sorted([*_WHERE, "__version__"])
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from .engine import Network
     from .estimators.mlp import MLPClassifier, MLPRegressor
     from .estimators.tabular import TableClassifier, TableRegressor
-    from .interchange import load, save
+    from .interchange import load, save, to_onnx
     from .network import Activation, Loss
 
 

@@ -1,4 +1,4 @@
-"""Floor 6, cli: train, predict, evaluate, datasets. Words for people on standard error, data on standard output."""
+"""Floor 6, cli: train, predict, evaluate, export, datasets. For people on standard error, data on standard output."""
 
 from __future__ import annotations
 
@@ -105,6 +105,8 @@ def _judge(error: Exception) -> tuple[int, str]:
         return 1, str(error)
     if isinstance(error, ValueError):
         return 2, str(error)
+    if isinstance(error, ImportError):  # an extra that is not installed; the sentence says how to
+        return 1, str(error)
     if isinstance(error, MemoryError):
         return 1, "there is not enough memory for this table and network"
     if isinstance(error, OSError):
@@ -216,6 +218,18 @@ def datasets(
     from chainrule import console
 
     console.datasets(export, say=say)
+
+
+@command
+def export(
+    model: Annotated[Path, typer.Argument(help="A model file that train saved.")],
+    onnx: Annotated[Path, typer.Option("--onnx", help="Where to write the ONNX graph.")],
+) -> None:
+    """Write a model as an ONNX graph, which other programs compute without Python."""
+    from chainrule.interchange import load, to_onnx
+
+    to_onnx(load(model), onnx)
+    say(f"the graph is in {onnx}; the doc strings of its inputs say how columns are given")
 
 
 def main() -> None:

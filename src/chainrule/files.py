@@ -1,13 +1,17 @@
-"""Floor 0, files: temporary file and rename; safetensors with a JSON header; size limits. Nothing read here runs code."""
+"""Floor 0, files: temporary file and rename; safetensors with a JSON header; size limits. Nothing read runs code."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import secrets
+import stat
 import struct
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +21,18 @@ FORMAT = "chainrule"
 VERSION = 1
 # A file larger than this is not read unless the caller allows it.
 MOST_BYTES = 4 * 1024**3
-_MOST_HEADER = 100 * 1024**2
-_DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "I32": np.int32, "U8": np.uint8, "BOOL": np.bool_}
+# Names, shapes and the description together. Parsed JSON takes up to 25 times its text in memory.
+_MOST_HEADER = 32 * 1024**2
+_MOST_DIMENSIONS = 32
+# safetensors' word -> dtype
+DTYPES: dict[str, np.dtype] = {
+    word: np.dtype(name)
+    for word, name in {
+        "F32": "float32", "F64": "float64", "BOOL": "bool",
+        "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
+        "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
+    }.items()
+}  # fmt: skip
 
 
 class FileError(ValueError):
@@ -36,48 +50,71 @@ def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], Any])
     ...     pathlib.Path(folder, "a").read_bytes()
     b'whole'
     """
-    path = Path(path)
-    folder = path.parent
-    if path.is_dir():
-        raise FileError(f"{path} is a folder; give the name of a file")
-    if not folder.is_dir():
-        raise FileError(f"cannot write {path}: the folder {folder} does not exist")
+    path = _path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror}") from error
+        place = path.resolve()  # what a symbolic link points to is replaced, not the link
+        mode = place.stat().st_mode if place.exists() else None
+        folder_exists = place.parent.is_dir()
+    except (OSError, RuntimeError) as error:
+        raise FileError(f"cannot write {path}: {_reason(error)}") from error
+    if mode is not None and not stat.S_ISREG(mode):
+        raise FileError(f"{path} is {_what(mode)}; give the name of a file")
+    if not folder_exists:
+        raise FileError(f"cannot write {path}: the folder {path.parent} does not exist")
+    part = place.parent / f".{secrets.token_hex(8)}.part"
     try:
-        with os.fdopen(handle, "wb") as file:
+        # made with the permissions that any new file gets here; an old file's are kept
+        with open(part, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, _mode(path))
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        if mode is not None:
+            os.chmod(part, mode & 0o777)
+        os.replace(part, place)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise FileError(f"cannot write {path}: {_reason(error)}") from error
         raise
 
 
-def _mode(path: Path) -> int:
-    """What the file would have had without the detour: its own permissions, else those of a new file."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+def _path(path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"the name of a file must be a string or a Path, got {type(path).__name__} {path!r:.60}")
+    name = os.fspath(path)
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a file must be text, got {name!r:.60}")
+    if not name or "\0" in name:
+        raise FileError(f"{name!r:.60} cannot be the name of a file")
+    return Path(name)
+
+
+def _reason(error: BaseException) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _what(mode: int) -> str:
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe or device, not a file"
 
 
 def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
     """Write arrays and JSON-able metadata as one safetensors file, with a checksum over both."""
     from safetensors.numpy import save
 
-    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     for name, array in plain.items():
-        if array.dtype not in _DTYPES.values():
+        if array.dtype not in DTYPES.values() or array.ndim > _MOST_DIMENSIONS:
             raise TypeError(f"the array {name!r} has dtype {array.dtype}, which a model file does not hold")
-    text = json.dumps(metadata, allow_nan=False, sort_keys=True)
+    try:
+        text = json.dumps(metadata, allow_nan=False, sort_keys=True)
+        _json(text)  # what cannot be read back is not written
+    except ValueError as error:
+        raise FileError(f"cannot write {path}: its description is not JSON: {error}") from error
     header = {"format": FORMAT, "version": str(VERSION), "metadata": text, "sha256": _digest(plain, text)}
     data = save(plain, metadata=header)
+    if struct.unpack("<Q", data[:8])[0] > _MOST_HEADER:
+        raise FileError(f"cannot write {path}: its description is larger than {_MOST_HEADER:,} bytes")
     write_atomically(path, lambda file: file.write(data))
 
 
@@ -86,7 +123,7 @@ def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         found.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
-        found.update(array.tobytes())
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
 
@@ -94,46 +131,60 @@ def load_arrays(
     path: str | os.PathLike, *, max_bytes: int = MOST_BYTES
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """(arrays, metadata) of a file that `save_arrays` wrote; anything else is a FileError that says what is wrong."""
-    path = Path(path)
+    path = _path(path)
     data = _read(path, max_bytes)
     header = _header(path, data)
     own = header.pop("__metadata__", None)
     if not isinstance(own, dict) or own.get("format") != FORMAT:
         raise FileError(f"{path} is a safetensors file, but not one that chainrule wrote")
-    version = own.get("version", "")
-    if not version.isdigit():
+    _check_version(path, own.get("version"))
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    places = [(_place(path, data, start, name, entry), name) for name, entry in header.items()]
+    _check_cover(path, [place for place, _ in places], len(data) - start)
+    arrays = {name: place.read(path, data, start) for place, name in places}
+    text = own.get("metadata")
+    if not isinstance(text, str) or own.get("sha256") != _digest(arrays, text):
+        raise FileError(f"{path} was altered or damaged: its checksum does not fit its content")
+    try:
+        metadata = _json(text)
+    except ValueError as error:
+        raise FileError(f"{path} has a description that is not JSON: {error!s:.200}") from error
+    if not isinstance(metadata, dict):
+        raise FileError(f"{path} has a description that is not an object of JSON")
+    return arrays, metadata
+
+
+def _check_version(path: Path, version: Any) -> None:
+    if not isinstance(version, str) or not (version.isascii() and version.isdigit() and len(version) < 10):
         raise FileError(f"{path} does not say which version of the format it has; it was altered")
     if int(version) > VERSION:
         raise FileError(
             f"{path} has format version {version}, this chainrule reads up to {VERSION}: "
             "it was written by a later release; upgrade with pip install -U chainrule"
         )
-    start = 8 + struct.unpack("<Q", data[:8])[0]
-    arrays = {name: _array(path, data, start, name, entry) for name, entry in header.items()}
-    text = own.get("metadata", "")
-    if own.get("sha256") != _digest(arrays, text):
-        raise FileError(f"{path} was altered or damaged: its checksum does not fit its content")
-    try:
-        return arrays, _json(text)
-    except ValueError as error:
-        raise FileError(f"{path} has a description that is not JSON: {error}") from error
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
-    if not path.exists():
-        raise FileError(f"there is no file {path}")
-    if path.is_dir():
-        raise FileError(f"{path} is a folder; give the name of a model file")
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise FileError(f"{path} has {size:,} bytes; at most {max_bytes:,} are read")
-        data = path.read_bytes()
+        _check_readable(path, os.stat(path), max_bytes)  # before it is opened: a pipe would wait for its writer
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            found = os.fstat(file.fileno())
+            _check_readable(path, found, max_bytes)
+            data = file.read(found.st_size)  # a file that grows meanwhile is read as far as it was
+    except FileNotFoundError:
+        raise FileError(f"there is no file {path}") from None
     except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror}") from error
+        raise FileError(f"cannot read {path}: {_reason(error)}") from error
     if not data:
         raise FileError(f"{path} is empty")
     return data
+
+
+def _check_readable(path: Path, found: os.stat_result, max_bytes: int) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise FileError(f"{path} is {_what(found.st_mode)}; give the name of a model file")
+    if found.st_size > max_bytes:
+        raise FileError(f"{path} has {found.st_size:,} bytes; at most {max_bytes:,} are read")
 
 
 def _header(path: Path, data: bytes) -> dict[str, Any]:
@@ -153,37 +204,74 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _json(text: str) -> Any:
+    """Strict JSON: no name twice, finite numbers only, no half of a character; anything else is a ValueError."""
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
             raise ValueError("a name occurs twice")
         return found
 
-    def refuse(word: str) -> None:
-        raise ValueError(f"{word} is not JSON")
+    def finite(word: str) -> float:
+        number = float(word)
+        if not abs(number) < float("inf"):
+            raise ValueError(f"{word:.20} is not a finite number")
+        return number
 
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        found = json.loads(text, object_pairs_hook=unique, parse_constant=finite, parse_float=finite)
+        if "\\ud" in text.lower():
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half of a character") from error
+    return found
 
 
-def _array(path: Path, data: bytes, start: int, name: str, entry: Any) -> np.ndarray:
-    """One array, its place and size checked against the file before anything is allocated."""
+@dataclass(frozen=True)
+class _Place:
+    """Where in the file one array lies; sizes are checked before anything is allocated."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    low: int
+    high: int
+
+    def read(self, path: Path, data: bytes, start: int) -> np.ndarray:
+        count = (self.high - self.low) // self.dtype.itemsize
+        flat = np.frombuffer(data, self.dtype, count, start + self.low)
+        if self.dtype == bool and count and flat.view(np.uint8).max() > 1:
+            raise FileError(f"{path} was altered or damaged: a truth value is neither 0 nor 1")
+        try:
+            return flat.reshape(self.shape).copy()
+        except ValueError as error:  # such as no element and sides whose product overflows
+            raise FileError(f"{path} was altered or damaged: an array has the shape {self.shape}") from error
+
+
+def _place(path: Path, data: bytes, start: int, name: str, entry: Any) -> _Place:
     damaged = FileError(f"{path} was altered or damaged: the entry {name!r:.60} does not fit the file")
     try:
-        dtype = np.dtype(_DTYPES[entry["dtype"]])
-        shape = entry["shape"]
+        dtype = DTYPES[entry["dtype"]]
+        shape = tuple(entry["shape"])
         low, high = entry["data_offsets"]
     except (KeyError, TypeError, ValueError):
         raise damaged from None
-    if not all(type(n) is int and 0 <= n <= len(data) for n in (*shape, low, high)) or len(shape) > 32:
+    if len(shape) > _MOST_DIMENSIONS or not all(type(n) is int and 0 <= n <= len(data) for n in (*shape, low, high)):
         raise damaged
     if start + high > len(data):
         raise FileError(f"{path} was cut short: the entry {name!r:.60} lies past its end")
-    count = 1
-    for n in shape:
-        count *= n
-    if high - low != count * dtype.itemsize:
+    if high - low != math.prod(shape) * dtype.itemsize:
         raise damaged
-    return np.frombuffer(data, dtype, count, start + low).reshape(shape).copy()
+    return _Place(dtype, shape, low, high)
+
+
+def _check_cover(path: Path, places: list[_Place], size: int) -> None:
+    """The arrays fill the file without gap or overlap: what is read takes no more memory than the file."""
+    at = 0
+    for place in sorted(places, key=lambda p: (p.low, p.high)):
+        if place.low != at:
+            raise FileError(f"{path} was altered or damaged: its arrays overlap or leave a gap")
+        at = place.high
+    if at != size:
+        raise FileError(f"{path} was altered or damaged: {abs(size - at):,} bytes belong to no array")

@@ -1,5 +1,6 @@
-"""Floor 5, interchange: model files."""
+"""Floor 5, interchange: model files, ONNX."""
 
-from .modelfile import load, save
+from .modelfile import check_can_be_saved, load, save
+from .onnxfile import onnx_inputs, to_onnx
 
-__all__ = ["load", "save"]
+__all__ = ["check_can_be_saved", "load", "onnx_inputs", "save", "to_onnx"]

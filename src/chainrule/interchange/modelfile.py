@@ -1,39 +1,56 @@
-"""Floor 5, interchange: one file for a trained model: arrays by safetensors, everything else as JSON, nothing that runs."""
+"""Floor 5, interchange: one file for a trained model: arrays by safetensors, the rest as JSON, nothing that runs."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
+import os
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from chainrule.data import Features, Target
 from chainrule.engine import Network
+from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
 from chainrule.estimators.tabular import TableClassifier, TableRegressor
 from chainrule.files import FileError, load_arrays, save_arrays
-from chainrule.network import ACTIVATIONS, Activation, Layout, get_activation
-from chainrule.network.rows import is_row
-from chainrule.training import History, Outcome
+from chainrule.network import get_activation
+from chainrule.training import History
 
-_MODELS = {"TableClassifier": TableClassifier, "TableRegressor": TableRegressor}
+from .kinds import ARGUMENTS, HOUSE, RECORDS, check_classes, is_number, put_network, require, take_network
+from .plain import NotPlain, Shelf
+
+# A fitted attribute: what scikit-learn calls one.
+_FITTED = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*_")
+# What else training goes on from after a load.
+_PRIVATE = ("_descent", "_no_improvement_count", "_label_binarizer")
+# What is not of the model but of the last call, or has a place of its own.
+_NOT_KEPT = ("last_report_", "extra_", "coefs_", "intercepts_")
+# What a damaged or forged description leads to while it is read.
+_MISREAD = (
+    KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, ArithmeticError, RecursionError,
+    MemoryError,
+)  # fmt: skip
 
 
-def save(model: Any, path: str | Path, *, extra: dict[str, Any] | None = None) -> None:
-    """Write a fitted TableClassifier, TableRegressor or a Network to one file.
+def save(model: Any, path: str | os.PathLike, *, extra: dict[str, Any] | None = None) -> None:
+    """Write a fitted estimator or a Network to one file.
 
     The file is written beside its place and renamed, so a crash leaves the old one whole. It can be read by the
-    safetensors library; it holds no code and no pickle.
+    safetensors library (the weights are the arrays A_1 … A_L, b_1 … b_L); it holds no code and no pickle. An activation
+    or loss of your own travels as its recorded formula.
 
     Parameters
     ----------
-    model : a fitted TableClassifier, TableRegressor, or a Network
+    model : a fitted MLPClassifier, MLPRegressor, TableClassifier, TableRegressor, or a Network
     path : where to
-    extra : anything that JSON can hold, given back by `load` as `model.extra_`
+    extra : anything that JSON can hold, given back by `load` as `model.extra_` (of estimators; a Network has none)
 
     Raises
     ------
-    TypeError : for another kind of object. ValueError : for a network with an activation of one's own.
+    TypeError : for another kind of object. ValueError : for a model that is not fitted, a weight that is not finite, an
+    activation or loss that cannot be recorded. FileError : where nothing can be written.
 
     >>> import chainrule as cr, tempfile, os
     >>> net = cr.Network([2, 3, 1], "tanh", seed=0)
@@ -42,119 +59,255 @@ def save(model: Any, path: str | Path, *, extra: dict[str, Any] | None = None) -
     ...     again = cr.load(os.path.join(folder, "net.chainrule"))
     >>> bool((again.w == net.w).all())
     True
+
+    scikit-learn advises pickle, joblib or skops for its estimators; here the file is data that is checked when read.
     """
-    if isinstance(model, Network):
-        network, metadata, arrays = model, {"model": "Network"}, {}
-    elif type(model).__name__ in _MODELS and hasattr(model, "network_"):
-        network = model.network_
-        metadata, arrays = _table_state(model)
+    shelf = Shelf(HOUSE)
+    if type(model) is Network:
+        if extra is not None:
+            raise TypeError("extra goes with an estimator; a Network does not keep it")
+        state = put_network(shelf, model, "")
     else:
-        raise TypeError(
-            f"save takes a fitted {', '.join(_MODELS)} or a Network, got {type(model).__name__}"
-            + ("" if hasattr(model, "network_") or not hasattr(model, "fit") else ", which is not fitted")
-        )
-    metadata["layout"] = _layout_state(network.layout)
-    metadata["extra"] = extra or {}
-    save_arrays(path, {**arrays, "w": network.w}, metadata)
+        state = _put_estimator(shelf, _known(model), model)
+        extra = getattr(model, "extra_", None) if extra is None else extra
+    save_arrays(path, shelf.arrays, {"model": type(model).__name__, "state": state, "extra": extra})
 
 
-def load(path: str | Path) -> Any:
-    """Read a file that `save` wrote; the model predicts the same bits.
+def load(path: str | os.PathLike) -> Any:
+    """Read a file that `save` wrote; the model predicts the same bits, and training goes on from where it was.
 
     Raises
     ------
     FileError : for a file that is missing, cut short, altered, from a later version or not a model.
     """
     arrays, metadata = load_arrays(path)
+    shelf = Shelf(HOUSE, arrays)
     try:
-        layout = _layout_from(metadata["layout"])
-        w = np.array(arrays.pop("w"))
-        network = Network.from_layout(layout, w)
-        if not np.isfinite(w).all():
-            raise ValueError("a weight is not finite")
-        if metadata["model"] == "Network":
-            return network
-        model = _table_from(metadata, arrays, network)
-        model.extra_ = metadata["extra"]
+        name, state, extra = metadata["model"], metadata["state"], metadata["extra"]
+        if name == "Network":
+            model: Any = take_network(shelf, state)
+        elif name in ESTIMATORS:
+            model = _take_estimator(shelf, ESTIMATORS[name], state)
+            if extra is not None:
+                model.extra_ = extra
+        else:
+            raise ValueError(f"there is no kind of model {name!r:.40}")
+        shelf.check_empty()
         return model
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise FileError(f"{path} is not a model that can be read: {error!s:.200}") from error
+    except _MISREAD as error:
+        raise FileError(f"{os.fspath(path)} is not a model that can be read: {_said(error)}") from error
 
 
-def _layout_state(layout: Layout) -> dict[str, Any]:
-    own = [layer.activation.name for layer in layout.layers if not is_row(ACTIVATIONS, layer.activation)]
-    if own:
-        raise ValueError(f"the activation {own[0]!r} is a function of your own, which a model file cannot hold yet")
-    return {"sizes": list(layout.sizes), "activations": [_activation_state(l.activation) for l in layout.layers]}
+def _said(error: BaseException) -> str:
+    text = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else str(error)
+    return (text or type(error).__name__).encode("utf-8", "replace").decode()[:300]
 
 
-def _activation_state(row: Activation) -> list[Any]:
-    return [row.name, dict(row.parameters)]
+def check_can_be_saved(estimator: Any, n_outputs: int = 3) -> None:
+    """An error before any training where an activation or loss of one's own could not be written to a file.
+
+    `n_outputs` matters to a loss that has a constant for each output.
+
+    Raises
+    ------
+    ValueError : naming the parameter's function and what of it cannot be recorded.
+
+    >>> import numpy as np
+    >>> check_can_be_saved(MLPRegressor(activation=lambda z: np.tanh(z) + 0.1 * z))
+    >>> check_can_be_saved(MLPRegressor(activation=lambda z: z if z > 0 else 0.0))
+    Traceback (most recent call last):
+        ...
+    ValueError: the activation '<lambda>' cannot be recorded as a formula: this formula is recorded for every value, ...
+    """
+    shelf = Shelf(HOUSE)
+    shelf.n_outputs = n_outputs
+    for name in ARGUMENTS:
+        if hasattr(estimator, name):
+            shelf.put(getattr(estimator, name), name)
 
 
-def _layout_from(state: dict[str, Any]) -> Layout:
-    rows = [get_activation((name, dict(parameters))) for name, parameters in state["activations"]]
-    if len(rows) != len(state["sizes"]) - 1:
-        raise ValueError("the numbers of layers and of activations differ")
-    return Layout.of(state["sizes"], rows[:-1], rows[-1])
+# ---------------------------------------------------------------- estimators
 
 
-_SCALE = ("target_mean_", "target_scale_", "target_range_")
+@dataclass(frozen=True)
+class _Estimator:
+    """One kind of estimator: its class, and what must hold between its parts."""
+
+    cls: type
+    check: Callable[[Any], None]
 
 
-def _table_state(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    columns, arrays = model.features_.state()
-    target, target_arrays = model.target_.state()
-    parameters = {name: _plain(value) for name, value in model.get_params().items()}
-    metadata = {
-        "model": type(model).__name__,
-        "parameters": parameters,
-        "features": columns,
-        "target": target,
-        "names": [kind.column for kind in model.features_.kinds],
-        "scale": {name: _plain(getattr(model, name)) for name in _SCALE if hasattr(model, name)},
-        "history": model.history_.columns(),
-        "outcome": {key: value for key, value in asdict(_without_history(model.outcome_)).items() if key != "history"},
-    }
-    named = {f"features.{k}": v for k, v in arrays.items()} | {f"target.{k}": v for k, v in target_arrays.items()}
-    return metadata, named
+def _known(model: Any) -> _Estimator:
+    row = ESTIMATORS.get(type(model).__name__)
+    if row is None or type(model) is not row.cls:
+        raise TypeError(f"save takes a fitted {', '.join(ESTIMATORS)} or a Network, got {type(model).__name__}")
+    if not hasattr(model, "network_"):
+        raise ValueError(f"this {type(model).__name__} is not fitted yet; save takes a fitted one")
+    return row
 
 
-def _without_history(outcome: Outcome) -> Outcome:
-    return Outcome(History(), outcome.stopped_because, outcome.best_epoch, outcome.interrupted)
+def _put_estimator(shelf: Shelf, row: _Estimator, model: Any) -> dict[str, Any]:
+    model._validate_params()
+    try:
+        _check(row, model)
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"this {type(model).__name__} is not whole, so it is not saved: {error}") from error
+    shelf.n_outputs = model.network_.sizes[-1]
+    parameters = {}
+    for name, value in model.get_params(deep=False).items():
+        try:
+            parameters[name] = shelf.put(value, name)
+        except NotPlain as error:
+            if name in ARGUMENTS:
+                raise ValueError(f"the parameter {name} cannot be saved: {error}") from error
+            warnings.warn(f"the parameter {error}; it stays behind, load gives its default", stacklevel=3)
+    attributes = {}
+    for name, value in vars(model).items():
+        if name in parameters or name in _NOT_KEPT or not (_FITTED.fullmatch(name) or name in _PRIVATE):
+            continue
+        try:
+            attributes[name] = shelf.put(value, name)
+        except NotPlain:
+            if name in _NEEDED:
+                raise
+    return {"parameters": parameters, "attributes": attributes}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return None  # a random state or a function: what it led to is in the weights
-
-
-def _table_from(metadata: dict[str, Any], arrays: dict[str, np.ndarray], network: Network) -> Any:
-    model = _MODELS[metadata["model"]]()
-    known = model.get_params()
-    model.set_params(**{k: v for k, v in metadata["parameters"].items() if k in known})
-
-    def part(prefix: str) -> dict[str, np.ndarray]:
-        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-    model.features_ = Features.from_state(metadata["features"], part("features."))
-    model.target_ = Target.from_state(metadata["target"], part("target."))
-    model.network_ = network
-    if len(model.features_.names) != network.sizes[0]:
-        raise ValueError("the columns do not fit the network")
-    model.feature_names_in_ = np.array(metadata["names"], dtype=object)
-    model.n_features_in_ = len(metadata["names"])
-    for name, value in metadata["scale"].items():
-        if name in _SCALE:
-            setattr(model, name, tuple(value) if isinstance(value, list) else float(value))
-    model.history_ = History.from_columns(metadata["history"])
-    model.outcome_ = Outcome(model.history_, **metadata["outcome"])
-    model.n_iter_ = len(model.history_)
+def _take_estimator(shelf: Shelf, row: _Estimator, state: dict[str, Any]) -> Any:
+    model = row.cls()
+    known = model.get_params(deep=False)
+    for name, value in state["parameters"].items():
+        require(name in known, f"it has a parameter {name!r:.60} that this release does not know")
+        setattr(model, name, shelf.take(value))
+    model._validate_params()
+    for name, value in state["attributes"].items():
+        fitted = _FITTED.fullmatch(name) and name not in _NOT_KEPT
+        require(fitted or name in _PRIVATE, f"it has an attribute {name!r:.60} that no model has")
+        setattr(model, name, shelf.take(value))
+    _check(row, model)
     return model
+
+
+def _check(row: _Estimator, model: Any) -> None:
+    """A ValueError or AttributeError where the parts of a fitted model do not fit each other."""
+    for name, (rule, words) in _ATTRIBUTES.items():
+        if name in vars(model):
+            require(rule(vars(model)[name]), f"{name} must be {words}")
+    require(isinstance(getattr(model, "network_", None), Network), "it has no network")
+    require(hasattr(model, "history_"), "it has no history")
+    row.check(model)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) < 2**63
+
+
+def _are_numbers(values: Any) -> bool:
+    return type(values) is list and all(map(is_number, values))
+
+
+def _are_names(values: Any) -> bool:
+    return (
+        isinstance(values, np.ndarray)
+        and values.dtype == object
+        and values.ndim == 1
+        and all(isinstance(value, str) for value in values)
+        and len(set(values)) == len(values)
+    )
+
+
+# What each fitted attribute must be, where it is there.
+_ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(
+        ("n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "t_", "_no_improvement_count"),
+        (_is_count, "a whole number ≥ 0"),
+    ),
+    **dict.fromkeys(("loss_",), (is_number, "a number")),
+    **dict.fromkeys(
+        ("best_loss_", "best_validation_score_"), (lambda v: v is None or is_number(v), "a number or None")
+    ),
+    "loss_curve_": (_are_numbers, "a list of numbers"),
+    "validation_scores_": (lambda v: v is None or _are_numbers(v), "a list of numbers or None"),
+    "out_activation_": (lambda v: isinstance(v, str), "the name of an activation"),
+    "feature_names_in_": (_are_names, "different names"),
+    "history_": (lambda v: type(v) is History, "a history"),
+    "_descent": (lambda v: v is None or type(v) in (dict, *RECORDS.values()), "the state of a method of descent"),
+}
+# What training goes on from: of each line all or none.
+_TOGETHER = (
+    ("n_iter_", "t_"),
+    ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "_no_improvement_count"),
+)
+# Without these a model cannot predict.
+_NEEDED = ("network_", "classes_", "_label_binarizer", "features_", "target_", "n_outputs_", "n_features_in_")
+
+
+def _check_mlp(model: Any) -> None:
+    net = model.network_
+    require(
+        model.n_features_in_ == net.sizes[0] and model.n_outputs_ == net.sizes[-1], "its shape is not its network's"
+    )
+    require(model.n_layers_ == len(net.sizes), "it has another number of layers than its network")
+    require(get_activation(model.out_activation_).name == net.layout.output.name, "it has another output activation")
+    if hasattr(model, "feature_names_in_"):
+        require(len(model.feature_names_in_) == model.n_features_in_, "it has another number of names than of columns")
+    for names in _TOGETHER:
+        require(len({name in vars(model) for name in names}) == 1, f"it has not all of {', '.join(names)}")
+    _check_descent(getattr(model, "_descent", None), net)
+
+
+def _check_descent(descent: Any, net: Network) -> None:
+    """What partial_fit goes on from: the vectors of the method, its steps and its step size."""
+    parts = descent if type(descent) is dict else vars(descent) if descent is not None else {}
+    require(not parts or {"state", "t", "step"} <= set(parts), "the state of its method is not whole")
+    vectors = parts.get("state")
+    if vectors is not None:
+        fits = isinstance(vectors, np.ndarray) and vectors.ndim == 2 and len(vectors) and vectors.shape[1] == net.K
+        require(fits and vectors.dtype == net.w.dtype, "the state of its method does not fit its network")
+        require(_is_count(parts["t"]) and is_number(parts["step"]) and parts["step"] > 0, "its steps are none")
+
+
+def _check_classifier(model: Any) -> None:
+    _check_mlp(model)
+    labels = model._label_binarizer
+    check_classes(model.classes_)
+    require(np.array_equal(labels.classes_, model.classes_), "it has two lists of labels")
+    n_outputs = 1 if labels.y_type_ == "binary" else len(labels.classes_)
+    require(n_outputs == model.n_outputs_, "its labels are not as many as its outputs")
+
+
+def _check_table(model: Any) -> None:
+    names = model.features_.names
+    require(len(names) == model.network_.sizes[0], "its columns do not fit its network")
+    columns = {kind.column for kind in model.features_.kinds}
+    named = getattr(model, "feature_names_in_", None)
+    require(named is None or set(named) == columns, "its names are not those of its columns")
+    require(model.n_features_in_ == len(columns), "it has another number of columns than it says")
+    require(model.target_.task == model.task, "its target is of another task")
+    if hasattr(model, "outcome_"):
+        model.outcome_.history = model.history_
+
+
+def _check_table_classifier(model: Any) -> None:
+    _check_table(model)
+    count = len(check_classes(model.target_.classes))
+    require(
+        count >= 2 and model.network_.sizes[-1] == (1 if count == 2 else count), "its labels do not fit its network"
+    )
+
+
+def _check_table_regressor(model: Any) -> None:
+    _check_table(model)
+    require(model.network_.sizes[-1] == 1, "its network has several outputs")
+    low, high = model.target_range_
+    numbers = (model.target_mean_, model.target_scale_, low, high)
+    require(all(is_number(v) and abs(v) < float("inf") for v in numbers), "its scale is not of finite numbers")
+    require(model.target_scale_ > 0 and low <= high, "its scale or range is none")
+
+
+ESTIMATORS: dict[str, _Estimator] = {
+    "MLPClassifier": _Estimator(MLPClassifier, _check_classifier),
+    "MLPRegressor": _Estimator(MLPRegressor, _check_mlp),
+    "TableClassifier": _Estimator(TableClassifier, _check_table_classifier),
+    "TableRegressor": _Estimator(TableRegressor, _check_table_regressor),
+}
