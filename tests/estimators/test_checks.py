@@ -66,6 +66,9 @@ def test_every_public_method_of_scikit_learns_is_there_with_its_arguments(cls):
             mine = getattr(getattr(chainrule, cls), name)
             own = list(inspect.signature(mine).parameters.values())
             shared = list(inspect.signature(method).parameters)
+            if name.endswith("_request"):  # keywords in alphabetical order
+                assert set(shared) <= {p.name for p in own}, name
+                continue
             assert [p.name for p in own[: len(shared)]] == shared, name
             assert all(p.kind is p.KEYWORD_ONLY for p in own[len(shared) :]), name
 
