@@ -71,6 +71,19 @@ def address(typing_context, array, offset):
     return signature(types.int64, array, types.int64), codegen
 
 
+@intrinsic
+def copy(typing_context, target, source, size):
+    """Copy `size` bytes from address `source` to address `target`; the two do not overlap."""
+
+    def codegen(context, builder, sig, args):
+        byte = ir.IntType(8).as_pointer()
+        target, source = builder.inttoptr(args[0], byte), builder.inttoptr(args[1], byte)
+        cgutils.raw_memcpy(builder, target, source, args[2], 1, align=4)
+        return context.get_dummy_value()
+
+    return signature(types.none, types.int64, types.int64, types.int64), codegen
+
+
 def _pointer(context, builder, array_type, array, index):
     view = make_array(array_type)(context, builder, array)
     return cgutils.get_item_pointer(context, builder, array_type, view, [index])

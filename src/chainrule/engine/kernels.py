@@ -9,7 +9,7 @@ making an array view costs more than a small product. `layers` has one line a la
 
 import numpy as np
 
-from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, entry, give_way
+from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, copy, entry, give_way
 from chainrule.engine.tiles import PANEL_BYTES, ROWS, pack_columns, tile
 
 # Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w, of
@@ -24,6 +24,8 @@ INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE = range(5)
 ALPHA, L1, DECAY, CLIP = range(4)
 
 SPINS_BEFORE_YIELD = 4_000
+# A row of so few numbers is copied by a loop: the call of a copying function alone takes as long.
+SHORT_ROW = 8
 
 
 # ---------------------------------------------------------------- products
@@ -245,13 +247,17 @@ def fetch(rows, lo, hi, work, s, tail):
             work[s, tail[ROW_WEIGHTS] + i] = 1.0
     if order.size == 0:
         return address(X, lo * D0), address(Y, lo * DL), mass
+    x, y, size = address(work, stride + tail[INPUT]), address(work, stride + tail[TARGETS]), work.itemsize
     for i in range(n):
         row = order[lo + i]
-        for j in range(D0):
-            work[s, tail[INPUT] + i * D0 + j] = X[row, j]
+        if D0 > SHORT_ROW:
+            copy(x + i * D0 * size, address(X, row * D0), D0 * size)
+        else:
+            for j in range(D0):
+                work[s, tail[INPUT] + i * D0 + j] = X[row, j]
         for j in range(DL):
             work[s, tail[TARGETS] + i * DL + j] = Y[row, j]
-    return address(work, stride + tail[INPUT]), address(work, stride + tail[TARGETS]), mass
+    return x, y, mass
 
 
 @compiled
@@ -285,22 +291,27 @@ def collect(w, grads, used, lo, hi, is_weight, rules, mass):
 
     `used` lines of grads are added up.
     """
-    for s in range(1, used):
+    scale = w.dtype.type(1.0 / mass)
+    for s in range(1, used - 1):
         for i in range(lo, hi):
             grads[0, i] += grads[s, i]
-    scale = w.dtype.type(1.0 / mass)
-    alpha, l1 = w.dtype.type(rules[ALPHA]), w.dtype.type(rules[L1])
+    if used > 1:
+        for i in range(lo, hi):
+            grads[0, i] = (grads[0, i] + grads[used - 1, i]) * scale
+    else:
+        for i in range(lo, hi):
+            grads[0, i] *= scale
     squares, absolutes = 0.0, 0.0
-    if is_weight != 0 and alpha != 0.0:
+    if is_weight != 0 and rules[ALPHA] != 0.0:
+        alpha = w.dtype.type(rules[ALPHA] / mass)
         for i in range(lo, hi):
             squares += w[i] * w[i]
             grads[0, i] += alpha * w[i]
-    if is_weight != 0 and l1 != 0.0:
+    if is_weight != 0 and rules[L1] != 0.0:
+        l1 = w.dtype.type(rules[L1] / mass)
         for i in range(lo, hi):
             absolutes += abs(w[i])
             grads[0, i] += l1 if w[i] > 0.0 else (-l1 if w[i] < 0.0 else 0.0 * l1)
-    for i in range(lo, hi):
-        grads[0, i] *= scale
     return 0.5 * rules[ALPHA] * squares + rules[L1] * absolutes
 
 
