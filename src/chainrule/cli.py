@@ -114,8 +114,10 @@ def train(
         int | None, typer.Option(min=1, help="Passes over the rows; default by the number of rows.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows of a minibatch; default by the number.")] = None,
-    step_size: Annotated[float, typer.Option(help="AdamW's first step size.")] = 0.002,
-    weight_decay: Annotated[float, typer.Option(min=0.0, help="AdamW's decay of the weights.")] = 0.02,
+    step_size: Annotated[float, typer.Option(help="AdamW's first step size.")] = 0.004,
+    weight_decay: Annotated[
+        float | None, typer.Option(min=0.0, help="AdamW's decay of the weights; default by the number of rows.")
+    ] = None,
     test: Annotated[float, typer.Option(help="Share of rows held out for the final score.")] = 0.2,
     patience: Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs without improvement.")] = None,
     max_time: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
@@ -135,7 +137,8 @@ def train(
 
     options = {
         "hidden_layer_sizes": _hidden(hidden), "activation": activation, "epochs": epochs or "auto",
-        "batch_size": batch_size or "auto", "step_size": step_size, "weight_decay": weight_decay,
+        "batch_size": batch_size or "auto", "step_size": step_size,
+        "weight_decay": "auto" if weight_decay is None else weight_decay,
         "patience": patience, "max_time": max_time, "random_state": seed, "n_threads": threads,
     }  # fmt: skip
     result = console.train(

@@ -22,8 +22,11 @@ from .parameters import TABLE_PARAMETERS, constraints, parameters_section, store
 _BATCH_SIZES = ((1_000, 32), (8_000, 64), (30_000, 128), (100_000, 256), (400_000, 512))
 _LARGEST_BATCH = 1024
 # 'auto' epochs: about so many steps in all, within these bounds.
-_STEPS = 12_000
-_FEWEST_EPOCHS, _MOST_EPOCHS = 24, 240
+_STEPS = 6_000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 24, 100
+# 'auto' weight decay: this divided by the rows, at most 1. The pull of a prior on the weights does not grow with the
+# rows, as their sum of losses does; so beside the mean loss it falls as 1/rows.
+_DECAY_ROWS = 600
 # A network is trained on no fewer rows than these.
 _FEWEST_ROWS = 4
 
@@ -81,7 +84,7 @@ class _TableModel(BaseEstimator):
         loss = get_loss(self._loss())
         batch = self._batch(len(train))
         epochs = self._epochs(len(train), batch)
-        plan = Plan(layout, loss, get_method("adamw"), {"decay": self.weight_decay}, batch, 0.0, "float32")
+        plan = Plan(layout, loss, get_method("adamw"), {"decay": self._decay(len(train))}, batch, 0.0, "float32")
         part = None if weights is None else weights[train]
         X_held, Y_held = X[held], Y[held]
         held_weights = None if weights is None else weights[held]
@@ -116,6 +119,9 @@ class _TableModel(BaseEstimator):
         if self.epochs != "auto":
             return int(self.epochs)
         return int(np.clip(_STEPS // -(-n // batch), _FEWEST_EPOCHS, _MOST_EPOCHS))
+
+    def _decay(self, n: int) -> float:
+        return min(1.0, _DECAY_ROWS / n) if self.weight_decay == "auto" else float(self.weight_decay)
 
     def _scores(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "network_")
@@ -166,8 +172,8 @@ columns are part of the model, and of its file.
         *,
         epochs="auto",
         batch_size="auto",
-        step_size=0.002,
-        weight_decay=0.02,
+        step_size=0.004,
+        weight_decay="auto",
         validation_fraction=0.15,
         patience=None,
         max_time=None,
@@ -247,8 +253,8 @@ Source: handout 1, 2; the clamp to the training range is RealMLP's (Holzmüller,
         *,
         epochs="auto",
         batch_size="auto",
-        step_size=0.002,
-        weight_decay=0.02,
+        step_size=0.004,
+        weight_decay="auto",
         validation_fraction=0.15,
         patience=None,
         max_time=None,
