@@ -20,7 +20,7 @@ from .table import TableError
 MOST_CATEGORIES = 64
 # The smooth clip x / √(1 + (x/c)²) bends values beyond ±c towards ±c (RealMLP, Holzmüller et al. 2024, has c = 3; there
 # a heavy tail is lost: of sales or delays of 100 interquartile ranges, those are what the target hangs on).
-CLIP = 30.0
+CLIP = 100.0
 
 
 @dataclass
