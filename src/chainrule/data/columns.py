@@ -18,8 +18,9 @@ from .table import TableError
 
 # Categories kept apart; the rarer ones share one column.
 MOST_CATEGORIES = 64
-# The smooth clip x / √(1 + (x/c)²) bends values beyond ±c towards ±c (RealMLP, Holzmüller et al. 2024, has c = 3; there
-# a heavy tail is lost: of sales or delays of 100 interquartile ranges, those are what the target hangs on).
+# The smooth clip x / √(1 + (x/c)²) bends values beyond ±c towards ±c. RealMLP (Holzmüller et al. 2024) has c = 3, which
+# loses heavy tails: the few largest orders or delays, on which most of a sum or a squared error hangs. Here it only
+# keeps a wild value from wrecking a prediction.
 CLIP = 100.0
 
 

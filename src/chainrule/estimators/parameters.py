@@ -99,7 +99,7 @@ _TABLE = [
     Parameter("step_size", 0.004, [_number(0, closed="neither")],
               "AdamW's step size γ in the first half of training; it then falls to 0 along a cosine.", "float > 0"),
     Parameter("weight_decay", "auto", [StrOptions({"auto"}), _number(0)],
-              "Every step multiplies the weights (not the biases) by 1 − γ · weight_decay; 'auto': less with more rows.",
+              "Every step multiplies the weights (not the biases) by 1 − γ · weight_decay; 'auto': as 1/rows.",
               "float ≥ 0 or 'auto'"),
     Parameter("validation_fraction", 0.15, [_number(0, 1, closed="neither")],
               "The share of rows held out to find the best epoch.", "float in (0, 1)"),
