@@ -97,7 +97,7 @@ _TABLE = [
     Parameter("batch_size", "auto", [StrOptions({"auto"}), _number(1, integer=True)],
               "Rows of a minibatch; 'auto': by the number of rows.", "int ≥ 1 or 'auto'"),
     Parameter("step_size", 0.004, [_number(0, closed="neither")],
-              "AdamW's step size γ in the first half of training; it then falls to 0 along a cosine.", "float > 0"),
+              "AdamW's first step size γ; it falls to 0 along a cosine.", "float > 0"),
     Parameter("weight_decay", "auto", [StrOptions({"auto"}), _number(0)],
               "Every step multiplies the weights (not the biases) by 1 − γ · weight_decay; 'auto': as 1/rows.",
               "float ≥ 0 or 'auto'"),

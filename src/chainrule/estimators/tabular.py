@@ -24,9 +24,9 @@ _LARGEST_BATCH = 1024
 # 'auto' epochs: about so many steps in all, within these bounds.
 _STEPS = 6_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 24, 100
-# 'auto' weight decay: this divided by the rows, at most 1. The pull of a prior on the weights does not grow with the
-# rows, as their sum of losses does; so beside the mean loss it falls as 1/rows.
-_DECAY_ROWS = 600
+# 'auto' weight decay: this divided by the rows, within a bound. The pull of a prior on the weights does not grow with
+# the rows, as their sum of losses does; so beside the mean loss it falls as 1/rows.
+_DECAY_ROWS, _MOST_DECAY = 2_000, 1.0
 # A network is trained on no fewer rows than these.
 _FEWEST_ROWS = 4
 
@@ -95,7 +95,7 @@ class _TableModel(BaseEstimator):
 
         with Run(plan, self.network_.w, X[train], Y[train], part, self.n_threads) as engine_run:
             total = epochs * engine_run.steps_per_epoch
-            schedule = get_schedule("flat_cos")
+            schedule = get_schedule("cosine")
 
             def step_sizes(epoch: int) -> np.ndarray:
                 steps = np.arange(engine_run.steps_per_epoch) + epoch * engine_run.steps_per_epoch
@@ -121,7 +121,7 @@ class _TableModel(BaseEstimator):
         return int(np.clip(_STEPS // -(-n // batch), _FEWEST_EPOCHS, _MOST_EPOCHS))
 
     def _decay(self, n: int) -> float:
-        return min(1.0, _DECAY_ROWS / n) if self.weight_decay == "auto" else float(self.weight_decay)
+        return min(_MOST_DECAY, _DECAY_ROWS / n) if self.weight_decay == "auto" else float(self.weight_decay)
 
     def _scores(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "network_")
