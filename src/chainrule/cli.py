@@ -148,8 +148,10 @@ def train(
     activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
     epochs: Annotated[int | None, typer.Option(help="Passes over the rows; default by the number of rows.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows of a minibatch; default by the number.")] = None,
-    step_size: Annotated[float, typer.Option(help="AdamW's first step size.")] = 0.002,
-    weight_decay: Annotated[float, typer.Option(help="AdamW's decay of the weights.")] = 0.02,
+    step_size: Annotated[float, typer.Option(help="AdamW's first step size.")] = 0.004,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="AdamW's decay of the weights; default by the number of rows.")
+    ] = None,
     test: Annotated[float, typer.Option(help="Share of rows held out for the final score.")] = 0.2,
     patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without improvement.")] = None,
     max_time: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
@@ -171,8 +173,8 @@ def train(
         "hidden_layer_sizes": _hidden(hidden), "activation": activation,
         "epochs": "auto" if epochs is None else epochs,
         "batch_size": "auto" if batch_size is None else batch_size, "step_size": step_size,
-        "weight_decay": weight_decay, "patience": patience, "max_time": max_time,
-        "random_state": seed, "n_threads": threads,
+        "weight_decay": "auto" if weight_decay is None else weight_decay,
+        "patience": patience, "max_time": max_time, "random_state": seed, "n_threads": threads,
     }  # fmt: skip
     result = console.train(
         table, target, out=out, task=task, test=test, weights=weights, kinds=_pairs(kind, "--kind"),

@@ -101,7 +101,7 @@ def test_a_number_is_centred_scaled_and_bent():
     column = COLUMNS["number"].learn("c", pd.Series([0.0, 1.0, 2.0, 3.0, 4.0]), None)
     assert (column.middle, column.width) == (2.0, 2.0)
     block, _ = encoded(column, [2.0, 4.0, 1e9, -1e9])
-    assert block[:, 0] == pytest.approx([0, 1 / np.sqrt(1 + 1 / 9), 3, -3])
+    assert block[:, 0] == pytest.approx([0, 1 / np.sqrt(1 + 1 / column.clip**2), column.clip, -column.clip])
 
 
 def test_missing_numbers_are_the_median_and_marked_where_training_had_some():

@@ -19,8 +19,10 @@ from .table import TableError
 
 # Categories kept apart; the rarer ones share one column.
 MOST_CATEGORIES = 64
-# The smooth clip x / √(1 + (x/3)²) bends values beyond ±3 towards ±3 (RealMLP, Holzmüller et al. 2024).
-CLIP = 3.0
+# The smooth clip x / √(1 + (x/c)²) bends values beyond ±c towards ±c. RealMLP (Holzmüller et al. 2024) has c = 3, which
+# loses heavy tails: the few largest orders or delays, on which most of a sum or a squared error hangs. Here it only
+# keeps a wild value from wrecking a prediction.
+CLIP = 100.0
 
 
 @dataclass
@@ -65,9 +67,9 @@ def _scale(x: np.ndarray) -> tuple[float, float]:
     return float(middle), width
 
 
-def _squash(x: np.ndarray, middle: float, width: float) -> np.ndarray:
+def _squash(x: np.ndarray, middle: float, width: float, clip: float) -> np.ndarray:
     z = (x - middle) / width
-    return z / np.sqrt(1.0 + np.square(z / CLIP))
+    return z / np.sqrt(1.0 + np.square(z / clip))
 
 
 @dataclass
@@ -78,6 +80,7 @@ class Number:
     middle: float
     width: float
     marks_missing: bool
+    clip: float = CLIP
     kind = "number"
 
     @classmethod
@@ -93,7 +96,7 @@ class Number:
         x = numbers(values, complain)
         gaps = np.isnan(x)
         counts.missing = int(gaps.sum())
-        z = np.where(gaps, 0.0, _squash(np.where(gaps, self.middle, x), self.middle, self.width))
+        z = np.where(gaps, 0.0, _squash(np.where(gaps, self.middle, x), self.middle, self.width, self.clip))
         return np.column_stack([z, gaps]) if self.marks_missing else z[:, None]
 
 
@@ -199,6 +202,7 @@ class Date:
     marks_missing: bool
     has_times: bool
     day_first: bool = False
+    clip: float = CLIP
     kind = "date"
 
     @classmethod
@@ -220,7 +224,7 @@ class Date:
         days = _days(dates)
         gaps = np.isnan(days)
         counts.missing = int(gaps.sum())
-        columns = [np.where(gaps, 0.0, _squash(np.where(gaps, self.middle, days), self.middle, self.width))]
+        columns = [np.where(gaps, 0.0, _squash(np.where(gaps, self.middle, days), self.middle, self.width, self.clip))]
         turns = [(dates.dt.month - 1) / 12.0, dates.dt.day_of_week / 7.0]
         if self.has_times:
             turns.append((dates.dt.hour + dates.dt.minute / 60.0) / 24.0)

@@ -39,8 +39,11 @@ from .parameters import TABLE_PARAMETERS, constraints, parameters_section, store
 _BATCH_SIZES = ((1_000, 32), (8_000, 64), (30_000, 128), (100_000, 256), (400_000, 512))
 _LARGEST_BATCH = 1024
 # 'auto' epochs: about so many steps in all, within these bounds.
-_STEPS = 12_000
-_FEWEST_EPOCHS, _MOST_EPOCHS = 24, 240
+_STEPS = 6_000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 24, 100
+# 'auto' weight decay: this divided by the rows, within a bound. The pull of a prior on the weights does not grow with
+# the rows, as their sum of losses does; so beside the mean loss it falls as 1/rows.
+_DECAY_ROWS, _MOST_DECAY = 2_000, 1.0
 # A network is trained on no fewer rows than these.
 _FEWEST_ROWS = 4
 
@@ -133,8 +136,8 @@ class _TableModel(BaseEstimator):
         layout, loss, train = self.network_.layout, get_loss(self._loss()), given.train
         batch = self._batch(len(train))
         epochs = self._epochs(len(train), batch)
-        plan = Plan(layout, loss, get_method("adamw"), {"decay": self.weight_decay}, batch, 0.0, "float32")
-        schedule = get_schedule("flat_cos")
+        plan = Plan(layout, loss, get_method("adamw"), {"decay": self._decay(len(train))}, batch, 0.0, "float32")
+        schedule = get_schedule("cosine")
         with Run(plan, self.network_.w, *given.part(train), self.n_threads) as engine_run:
             total = epochs * engine_run.steps_per_epoch
 
@@ -187,6 +190,9 @@ class _TableModel(BaseEstimator):
         if self.epochs != "auto":
             return int(self.epochs)
         return int(np.clip(_STEPS // -(-n // batch), _FEWEST_EPOCHS, _MOST_EPOCHS))
+
+    def _decay(self, n: int) -> float:
+        return min(_MOST_DECAY, _DECAY_ROWS / n) if self.weight_decay == "auto" else float(self.weight_decay)
 
     def _scores(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "network_")
@@ -262,8 +268,8 @@ columns are part of the model, and of its file.
         *,
         epochs="auto",
         batch_size="auto",
-        step_size=0.002,
-        weight_decay=0.02,
+        step_size=0.004,
+        weight_decay="auto",
         validation_fraction=0.15,
         patience=None,
         max_time=None,
@@ -350,8 +356,8 @@ Source: handout 1, 2; the clamp to the training range is RealMLP's (Holzmüller,
         *,
         epochs="auto",
         batch_size="auto",
-        step_size=0.002,
-        weight_decay=0.02,
+        step_size=0.004,
+        weight_decay="auto",
         validation_fraction=0.15,
         patience=None,
         max_time=None,

@@ -298,6 +298,7 @@ def _put_features(shelf: Shelf, features: Features, at: str) -> dict[str, Any]:
 _COLUMN_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "middle": (lambda v: abs(v) < float("inf"), "finite"),
     "width": (lambda v: 0 < v < float("inf"), "a finite number > 0"),
+    "clip": (lambda v: 0 < v < float("inf"), "a finite number > 0"),
     "categories": (lambda v: len(set(v)) == len(v), "different from each other"),
 }
 

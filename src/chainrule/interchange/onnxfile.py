@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from chainrule.data import TableError, read_table
-from chainrule.data.columns import CLIP, keys, numbers
+from chainrule.data.columns import keys, numbers
 from chainrule.engine import Network
 from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
 from chainrule.estimators.tabular import TableClassifier, TableRegressor
@@ -199,7 +199,7 @@ def _squash(s: Speaker, x: str, column: Any) -> tuple[str, str]:
     gaps = s.ask("IsNaN", x)
     filled = s.where(gaps, s.number(column.middle), x)
     z = s.op("Div", s.op("Sub", filled, s.number(column.middle)), s.number(column.width))
-    inner = s.op("Div", z, s.number(CLIP))
+    inner = s.op("Div", z, s.number(column.clip))
     root = s.op("Sqrt", s.op("Add", s.number(1.0), s.op("Mul", inner, inner)))
     return s.op("Div", z, root), s.as_number(gaps)
 
