@@ -234,6 +234,17 @@ def export(
     say(f"the graph is in {onnx}; the doc strings of its inputs say how columns are given")
 
 
+@command
+def cache(
+    warm: Annotated[bool, typer.Option("--warm", help="Compile everything now, in both float widths.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all that was compiled.")] = False,
+) -> None:
+    """Show where the compiled engine is kept; compile it beforehand, or remove it."""
+    from chainrule import console
+
+    console.cache(warm=warm, clear=clear, say=say)
+
+
 def main() -> None:
     """The entry point."""
     app(prog_name="chainrule")

@@ -366,6 +366,25 @@ def datasets(export: str | None, *, say: Say) -> None:
     say("train on one: chainrule train penguins; copy one here: chainrule datasets --export penguins")
 
 
+def cache(*, warm: bool, clear: bool, say: Say) -> None:
+    """Where the compiled engine is and how large; first removed or completed, if that is asked."""
+    from chainrule.engine import cache as kept
+    from chainrule.engine.warm import warm as compile_all
+
+    if clear:
+        files, size = kept.clear()
+        say(f"removed {files} files, {size / 1e6:.1f} MB")
+    if warm:
+        started = time.perf_counter()
+        rows = compile_all(lambda words: say(f"compiling {words}"))
+        say(f"compiled: the kernels and {rows} rows, {time.perf_counter() - started:.0f} s")
+    files_now = kept.stored()
+    size = sum(path.stat().st_size for path in files_now)
+    say(f"the compiled engine is kept in {kept.cache_directory()}: {len(files_now)} files, {size / 1e6:.1f} MB")
+    if not (warm or clear):
+        say("compile everything now: chainrule cache --warm; remove it: chainrule cache --clear")
+
+
 def print_json(result: dict[str, Any]) -> None:
     """One line of JSON on standard output."""
     print(json.dumps(result, allow_nan=False))

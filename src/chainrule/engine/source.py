@@ -1,43 +1,29 @@
-"""Floor 2, engine: recorded rows -> printed Python modules in the cache directory -> compiled functions.
+"""Floor 2, engine: recorded rows -> printed Python modules -> the addresses of compiled functions.
 
 Every activation, slope, loss and method is printed as one small module for one float width and compiled once; the
-kernels make one more. A module is named by a hash of its text and of every version that its machine code depends on,
-so a changed row, kernel, processor or library never meets stale code. A row of the user's own takes the same path.
+kernels make one more. A row of the user's own takes the same path.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
 import re
-import sys
-import tempfile
-import threading
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import llvmlite
-import llvmlite.binding
-import numba
 import numpy as np
-import scipy
 
 from chainrule.calculus.differentiate import slope as derived_slope
 from chainrule.calculus.graph import Graph, record
 from chainrule.descent.methods import Method
-from chainrule.files import write_atomically
 from chainrule.network import Activation, Loss
 
+from .cache import directory, load_module, say
 from .emit import Block, Writer, loop
 
 _HERE = Path(__file__).parent
-# The modules of ours that are compiled into a row.
-_ROW_DEPENDS_ON = ("jit.py", "elementary.py")
 
 
 def _function(
@@ -222,77 +208,7 @@ def print_method(row: Method, dtype: str, D: int) -> str:
     return _function("pppPxxnn", dtype, arrays, "t_ step_ stride D", lines)
 
 
-# ---------------------------------------------------------------- modules
-
-
-def fingerprint(text: str, depends_on: Sequence[str] = _ROW_DEPENDS_ON) -> str:
-    """A hash of the text and of all that its machine code depends on."""
-    modules = [(_HERE / name).read_text(encoding="utf-8") for name in depends_on]
-    versions = [numba.__version__, llvmlite.__version__, np.__version__, scipy.__version__, sys.version]
-    target = [llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()]
-    return hashlib.sha256("\0".join([text, *modules, *versions, *target]).encode()).hexdigest()[:20]
-
-
-def cache_directory() -> Path:
-    """Where compiled engines are kept: `CHAINRULE_CACHE_DIR`, else the user's cache directory."""
-    given = os.environ.get("CHAINRULE_CACHE_DIR")
-    if given:
-        return Path(given)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "chainrule"
-
-
-@cache
-def _directory() -> Path:
-    wanted = cache_directory()
-    try:
-        wanted.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=wanted):
-            return wanted
-    except OSError as error:
-        warnings.warn(
-            f"the cache directory {wanted} cannot be written ({error.strerror}); the engine is compiled anew in this "
-            "process. Set CHAINRULE_CACHE_DIR to a directory that can be written.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return Path(tempfile.mkdtemp(prefix="chainrule-"))
-
-
-def say(sentence: str) -> None:
-    """One line on standard error, for what takes long enough to be wondered at."""
-    print(f"chainrule: {sentence}", file=sys.stderr, flush=True)
-
-
-_lock = threading.RLock()
-_modules: dict[str, ModuleType] = {}
-
-
-def _load(stem: str, text: str, depends_on: Sequence[str] = _ROW_DEPENDS_ON) -> ModuleType:
-    """The module of this text, written to the cache directory if it is not there."""
-    name = f"chainrule_{stem}_{fingerprint(text, depends_on)}"
-    with _lock:
-        if name not in _modules:
-            path = _directory() / f"{name}.py"
-            if not path.exists():
-                write_atomically(path, lambda file: file.write(text.encode("utf-8")))
-            spec = importlib.util.spec_from_file_location(name, path)
-            if spec is None or spec.loader is None:
-                raise ImportError(f"the compiled engine cannot be loaded from {path}")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module  # so that the compiler finds the module of its functions
-            spec.loader.exec_module(module)
-            _modules[name] = module
-        return _modules[name]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"\W", "_", name)
+# ---------------------------------------------------------------- addresses
 
 
 _addresses: dict[tuple, int] = {}
@@ -302,7 +218,7 @@ def _address(kind: str, row: Any, formula: tuple, text: Callable[[Any, str, int]
     key = (kind, row.name, formula, dtype, D)
     if key not in _addresses:
         stem = re.sub(r"\W", "_", f"{row.name}_{kind}_{dtype}")
-        _addresses[key] = _load(stem, text(row, dtype, D)).function.address
+        _addresses[key] = load_module(stem, text(row, dtype, D)).function.address
     return _addresses[key]
 
 
@@ -328,7 +244,7 @@ def method_address(row: Method, dtype: str) -> int:
 def kernels() -> ModuleType:
     """The kernels as a module that is compiled when first called, and kept for this processor."""
     text = (_HERE / "kernels.py").read_text(encoding="utf-8")
-    module = _load("kernels", text, ("jit.py", "tiles.py", "records.py"))
-    if not any(_directory().glob(f"__pycache__/{module.__name__}*.nbi")):
-        say(f"compiling the engine for this processor; it happens once, the result is kept in {_directory()}")
+    module = load_module("kernels", text, ("jit.py", "tiles.py", "records.py"))
+    if not any(directory().glob(f"__pycache__/{module.__name__}*.nbi")):
+        say(f"compiling the engine for this processor; it happens once, the result is kept in {directory()}")
     return module

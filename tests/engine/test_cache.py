@@ -1,0 +1,41 @@
+"""The compiled engine on disk: where it is, what is removed, and a folder that cannot be written."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from chainrule.engine import cache
+
+
+def test_clear_removes_what_is_stored_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
+    (tmp_path / "__pycache__").mkdir()
+    kept = tmp_path / "notes.txt"
+    for path in (tmp_path / "chainrule_tanh_1.py", tmp_path / "__pycache__" / "chainrule_tanh_1.x.nbi", kept):
+        path.write_text("12345")
+    assert len(cache.stored()) == 2
+    assert cache.clear() == (2, 10)
+    assert cache.stored() == []
+    assert kept.exists()
+
+
+def test_a_changed_text_or_module_has_another_name():
+    assert cache.fingerprint("a") != cache.fingerprint("b")
+    assert cache.fingerprint("a") != cache.fingerprint("a", ("jit.py",))
+    assert cache.fingerprint("a") == cache.fingerprint("a")
+
+
+PROGRAM = "import numpy as np, chainrule as cr; print(cr.Network([2, 3, 1], seed=0).error(np.ones((1, 2)), [0.0]))"
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written_is_said_and_training_goes_on(tmp_path):
+    (tmp_path / "file").write_text("")
+    environment = {**os.environ, "CHAINRULE_CACHE_DIR": str(tmp_path / "file" / "below"), "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0
+    assert "cannot be written" in done.stderr
+    assert "CHAINRULE_CACHE_DIR" in done.stderr
