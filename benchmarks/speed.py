@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import itertools
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def torch_epoch(load: Workload, threads: int) -> Callable[[], object]:
     y = y if load.classes else y[:, None]
     sigma = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "logistic": torch.nn.Sigmoid}[load.activation]
     sizes, layers = [load.inputs, *load.hidden], []
-    for m, n in zip(sizes[:-1], sizes[1:], strict=True):
+    for m, n in itertools.pairwise(sizes):
         layers += [torch.nn.Linear(m, n), sigma()]
     net = torch.nn.Sequential(*layers, torch.nn.Linear(sizes[-1], load.outputs)).to(X.dtype)
     descent = torch.optim.Adam(net.parameters(), fused=True)
@@ -121,7 +122,7 @@ def jax_epoch(load: Workload, threads: int) -> Callable[[], object]:
     sizes, rng = [load.inputs, *load.hidden, load.outputs], np.random.default_rng(0)
     params = [
         (jnp.asarray(rng.normal(0, m**-0.5, (m, n)), X.dtype), jnp.zeros(n, X.dtype))
-        for m, n in zip(sizes[:-1], sizes[1:], strict=True)
+        for m, n in itertools.pairwise(sizes)
     ]
 
     def mean_loss(params, x, t):

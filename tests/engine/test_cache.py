@@ -33,7 +33,11 @@ PROGRAM = "import numpy as np, chainrule as cr; print(cr.Network([2, 3, 1], seed
 @pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_said_and_training_goes_on(tmp_path):
     (tmp_path / "file").write_text("")
-    environment = {**os.environ, "CHAINRULE_CACHE_DIR": str(tmp_path / "file" / "below"), "PYTHONPATH": ":".join(sys.path)}
+    environment = {
+        **os.environ,
+        "CHAINRULE_CACHE_DIR": str(tmp_path / "file" / "below"),
+        "PYTHONPATH": ":".join(sys.path),
+    }
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 _GOLDEN = np.uint32(0x9E3779B9)
@@ -15,7 +17,7 @@ def _mixed(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint32(16))
 
 
-def _keyed(key: np.ndarray, number: np.ndarray) -> np.ndarray:
+def _keyed(key: np.ndarray, number: Any) -> np.ndarray:
     number = np.asarray(number, np.int64)
     for part in (number & 0xFFFFFFFF, (number >> 32) & 0xFFFFFFFF):
         key = _mixed(key ^ part.astype(np.uint32))

@@ -165,7 +165,7 @@ class Writer:
     def _constant(self, value: Any) -> Step:
         numbers = np.asarray(value)
         entries = numbers.ravel()
-        if entries.size and np.all(entries == entries[0]) or entries.size == 1:
+        if (entries.size and np.all(entries == entries[0])) or entries.size == 1:
             text = _literal(entries[0].item())
             number = None if text in ("True", "False") else float(entries[0])
             return self._add(("constant", text), Step("", "uniform", 0, text, number=number))

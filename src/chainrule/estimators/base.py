@@ -265,7 +265,7 @@ class BaseMLP(CallbackMixin, BaseEstimator):
         check_is_fitted(fitted)
         model = cls(**fitted.get_params(deep=False))
         private = ("_label_binarizer", "_no_improvement_count")
-        own = {k: v for k, v in vars(fitted).items() if k.endswith("_") and not k.startswith("_") or k in private}
+        own = {k: v for k, v in vars(fitted).items() if (k.endswith("_") and not k.startswith("_")) or k in private}
         vars(model).update({k: list(v) if isinstance(v, list) else v for k, v in own.items()})
         model._fitted_network()
         return model
