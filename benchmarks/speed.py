@@ -1,4 +1,4 @@
-"""Time per epoch beside the peers: python -m benchmarks.speed [WORKLOAD …] [--peers sklearn,torch] [--rounds 5]
+"""Time per epoch beside the peers: python -m benchmarks.speed [WORKLOAD …] [--peers sklearn,torch] [--plot FILE]
 
 Every workload trains one epoch of Adam at a time, float32, mean loss, rows shuffled, standard-normal inputs. Peers
 take turns (A B A B …), each in its best form; the table has medians, and ratios to chainrule in the same run.
@@ -7,6 +7,7 @@ take turns (A B A B …), each in its best form; the table has medians, and rati
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -14,9 +15,11 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import itertools
+
+from benchmarks.peak import multiply_add_peak, products_seconds, step_flop
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ WORKLOADS = {
     "table": Workload(20_000, 50, (128, 64), 1, False, 256),
     "wide": Workload(20_000, 100, (256, 256), 10, True, 256),
     "mnist": Workload(20_000, 784, (512, 256), 10, True, 256),
+    "tanh": Workload(20_000, 50, (128, 64), 1, False, 256, "tanh"),
+    "logistic": Workload(20_000, 50, (128, 64), 1, False, 256, "logistic"),
+    "digits64": Workload(1_797, 64, (100,), 10, True, 200, dtype="float64"),
+    "table64": Workload(20_000, 50, (128, 64), 1, False, 256, dtype="float64"),
 }
 
 
@@ -202,26 +209,69 @@ def best(times: dict[str, float], peer: str) -> float | None:
     return min((t for name, t in times.items() if name.split("/")[0] == peer), default=None)
 
 
+def report(name: str, load: Workload, times: dict[str, float], peers: list[str], cores: int) -> dict[str, Any]:
+    """Print one workload's lines: times, ratios, GFLOP/s and what they are of the peak and of bare products."""
+    sizes = [load.inputs, *load.hidden, load.outputs]
+    ours = best(times, "chainrule")
+    assert ours is not None
+    flop = step_flop(sizes, load.batch)
+    rate = flop * load.rows / load.batch / ours / 1e9
+    peak = max(multiply_add_peak(load.dtype, n) for n in sorted({1, cores}))
+    bare = min(products_seconds(sizes, load.batch, load.dtype, n) for n in sorted({1, cores}))
+    ratios = {peer: t / ours for peer in peers if (t := best(times, peer)) is not None}
+    per_step = "  ".join(f"{who} {1e6 * t / load.steps:,.1f}" for who, t in times.items())
+    print(f"{name:10} µs per step: {per_step}")
+    print(f"{'':10} times chainrule's best: " + "  ".join(f"{peer} {ratio:.2f}" for peer, ratio in ratios.items()))
+    print(
+        f"{'':10} {rate:.1f} GFLOP/s, {rate / peak:.0%} of the multiply-add peak ({peak:.0f}); bare products by BLAS take "
+        f"{bare * 1e6:,.1f} µs, {bare / (ours / load.steps):.2f} of our step",
+        flush=True,
+    )
+    return {"seconds": times, "ratios": ratios, "gflops": rate, "peak": peak, "bare_products_seconds": bare}
+
+
+def draw(results: dict[str, Any], path: str) -> None:
+    """Ratios as bars, one group a workload."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    peers = sorted({peer for entry in results.values() for peer in entry["ratios"]})
+    figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    for k, peer in enumerate(peers):
+        places = [i + (k - (len(peers) - 1) / 2) * 0.8 / len(peers) for i in range(len(results))]
+        axes.bar(places, [entry["ratios"].get(peer, 0.0) for entry in results.values()], 0.8 / len(peers), label=peer)
+    axes.axhline(1.0, color="black", linewidth=0.8)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(results)), list(results))
+    axes.set_ylabel("time of an epoch / chainrule's")
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), metavar="WORKLOAD")
     parser.add_argument("--peers", default="sklearn,torch,jax")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", help="write the medians to this file")
+    parser.add_argument("--json", help="write times, ratios and rates to this file")
+    parser.add_argument("--plot", help="draw the ratios to this picture")
     given = parser.parse_args()
+    unknown = [name for name in given.workloads if name not in WORKLOADS]
+    if unknown:
+        parser.error(f"unknown workload {unknown[0]!r}; there are {', '.join(WORKLOADS)}")
     peers = [p for p in given.peers.split(",") if p]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     everything = {}
     for name in given.workloads:
         load = WORKLOADS[name]
-        times = everything[name] = measure(load, peers, given.rounds)
-        ours = best(times, "chainrule")
-        assert ours is not None
-        per_step = "  ".join(f"{who} {1e6 * t / load.steps:,.1f}" for who, t in times.items())
-        ratios = "  ".join(f"{peer} {t / ours:.2f}" for peer in peers if (t := best(times, peer)) is not None)
-        print(f"{name:8} µs per step: {per_step}\n{'':8} times chainrule's best: {ratios}", flush=True)
+        everything[name] = report(name, load, measure(load, peers, given.rounds), peers, cores)
     if given.json:
         with open(given.json, "w", encoding="utf-8") as file:
             json.dump(everything, file, indent=1)
+    if given.plot:
+        draw(everything, given.plot)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,8 @@ def test_one_thread_and_two_give_the_same_bits(dtype):
 
 
 def test_slices_of_time_do_not_change_the_result(monkeypatch):
-    from chainrule.engine import run as module, threads
+    from chainrule.engine import run as module
+    from chainrule.engine import threads
 
     layout, w, X, Y = problem()
     plan = Plan(layout, get_loss("squared"), get_method("adam"), {}, 5, 0.0, "float64")

@@ -13,7 +13,6 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-
 # A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
 SLICE_SECONDS = 0.2
 # Numbers of threads are compared by slices of this length, so many of each at first, then one in so many slices.
