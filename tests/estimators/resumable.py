@@ -90,7 +90,7 @@ def fit(name, stop_at=None, entropy=7, **asked):
 
     `entropy` seeds NumPy's global state, which fits without a seed of their own draw from.
     """
-    np.random.seed(entropy)
+    np.random.seed(entropy)  # noqa: NPY002 (it is the global state that is meant)
     model, X, y, given = FITS[name]()
 
     def emit(event):
@@ -168,7 +168,7 @@ def slow_down():
     fsync, replace = os.fsync, os.replace
 
     def opened(path, mode="r", **options):
-        file = builtins.open(path, mode, **options)
+        file = builtins.open(path, mode, **options)  # noqa: SIM115 (whoever asked closes it)
         return SlowFile(file) if mode in ("xb", "r+b") else file
 
     files.open = journal.open = opened

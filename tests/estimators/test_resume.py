@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import resumable
 import scipy.sparse
-from resumable import FITS, Stop, X, fit, frame, labels, seen, weights, y
+from resumable import FITS, Stop, X, fit, frame, labels, seen, weights
 
 import chainrule as cr
 from chainrule.estimators import blocks
@@ -192,7 +192,7 @@ def test_another_fit_is_refused_and_what_differs_is_named(name, tmp_path):
 def test_a_journal_is_refused_as_a_checkpoint_is(tmp_path):
     with pytest.raises(Stop):
         fit("lbfgs", 3, checkpoint=tmp_path / "c")
-    model, X, y, given = FITS["lbfgs"]()
+    model, X, y, _ = FITS["lbfgs"]()
     with pytest.raises(CheckpointError, match=r"\(eval_set, y\) and other parameters \(alpha was 0.0001 and is 0.1\)"):
         model.set_params(alpha=0.1).fit(X, y + 1, checkpoint=tmp_path / "c")
     with pytest.raises(CheckpointError, match="is not a chainrule model file"):
@@ -220,7 +220,7 @@ def test_damaged_and_foreign_files_are_refused(name, tmp_path):
         with pytest.raises(CheckpointError, match="cannot resume"):
             fit(name, checkpoint=path)
     cr.save(fit("adam")[0], path)
-    with pytest.raises(CheckpointError, match="no checkpoint|not a journal"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint|not a journal"):
         fit(name, checkpoint=path)
 
 
