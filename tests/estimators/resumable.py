@@ -82,7 +82,11 @@ FITS = {
     "lbfgs, sparse, float32": lambda: (
         classifier(solver="lbfgs", random_state=np.random.RandomState(5)),
         scipy.sparse.csr_matrix((X * (X > 0)).astype(np.float32)), labels, {}),
+    "table": lambda: (cr.TableRegressor((8,), epochs=20, patience=15, random_state=0), table, y, {"sample_weight": weights}),
+    "table, no seed": lambda: (cr.TableClassifier((8,), epochs=20), table, labels, {}),
 }  # fmt: skip
+# Those that callbacks can break off.
+MLPS = [name for name in FITS if "table" not in name]
 
 
 def fit(name, stop_at=None, entropy=7, **asked):
@@ -132,6 +136,8 @@ def seen(model):
     found |= {"w": model.network_.w, "history": history}
     if hasattr(model, "_random_state"):
         found["random"] = model._random_state.get_state(legacy=False)
+    if hasattr(model, "outcome_"):
+        found |= {"why": model.outcome_.stopped_because, "best_epoch": model.outcome_.best_epoch, "seed": model.seed_}
     if getattr(model, "_descent", None) is not None:
         found |= {name: getattr(model._descent, name) for name in ("state", "t", "step")}
     return plain(found)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import resumable
 import scipy.sparse
-from resumable import FITS, Stop, X, fit, frame, labels, seen, weights
+from resumable import FITS, MLPS, Stop, X, fit, frame, labels, seen, weights
 
 import chainrule as cr
 from chainrule.estimators import blocks
@@ -42,7 +42,7 @@ def expected(tmp_path_factory):
 # ---------------------------------------------------------------- broken off and resumed
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("name", MLPS)
 def test_broken_off_and_resumed_a_fit_ends_with_the_same_bits(name, tmp_path, expected):
     path = tmp_path / "c"
     for stop_at, entropy in ((3, 7), (4, 8), (9, 9)):
@@ -73,6 +73,40 @@ def test_a_time_limit_pauses(name, tmp_path, expected):
     assert model.n_iter_ == 1
     assert "time limit" in model.stopped_because_
     assert fit(name, checkpoint=tmp_path / "c")[1] == expected(name)
+
+
+@pytest.mark.parametrize("name", [name for name in FITS if name not in MLPS])
+def test_a_table_model_goes_on_where_its_time_was_up(name, tmp_path, expected):
+    model, X, y, given = FITS[name]()
+    model.set_params(max_time=1e-9)
+    np.random.seed(7)  # noqa: NPY002 (a fit without a seed draws one from it)
+    for turn in range(1, 4):
+        assert model.fit(X, y, **given, checkpoint=tmp_path / "c", every=7).n_iter_ == turn
+    assert fit(name, entropy=8, checkpoint=tmp_path / "c")[1] == expected(name)
+    assert fit(name, entropy=9, checkpoint=tmp_path / "c")[1] == expected(name)
+
+
+REFUSED_TABLES = {
+    "a cell": (lambda m, a: a["X"].iloc.__setitem__((3, 0), "other"), r"other data \(X\)\."),
+    "a name": (lambda m, a: a.update(X=a["X"].rename(columns={"a": "z"})), r"other data \(X\)\."),
+    "a type": (lambda m, a: a.update(X=a["X"].astype({"c": "float32"})), r"other data \(X\)\."),
+    "a target": (lambda m, a: a.update(y=a["y"][::-1]), r"other data \(y\)\."),
+    "weights": (lambda m, a: a.update(sample_weight=None), r"other data \(sample_weight\)\."),
+    "a kind": (lambda m, a: m.set_params(kinds={"c": "category"}), r"kinds was None and is \{'c': 'category'\}"),
+    "a seed": (lambda m, a: m.set_params(random_state=1), r"random_state was 0 and is 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED_TABLES)
+def test_another_table_is_refused(name, tmp_path):
+    change, words = REFUSED_TABLES[name]
+    model, X, y, given = FITS["table"]()
+    asked = {"X": X.copy(), "y": y, "checkpoint": tmp_path / "c", **given}
+    model.set_params(max_time=1e-9).fit(**asked)
+    change(model, asked)
+    with pytest.raises(CheckpointError, match=words):
+        model.fit(**asked)
+    assert model.fit(**asked, resume=False).n_iter_ == 1
 
 
 @pytest.mark.parametrize("name", ["adam", "averaging", "sparse", "lbfgs"])
@@ -261,7 +295,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the killed process f
 KILLS = [
     ("early stopping", 1, True),
     ("no seed", 1, True),
-    ("sparse", 1, False),
+    ("table, no seed", 2, False),
     ("lbfgs, no seed", 1, True),
 ]
 MORE_KILLS = [(name, 1 + k % 3, k % 2 == 0) for k, name in enumerate(FITS)]
