@@ -1,5 +1,8 @@
 """How many threads run, and for how long at a time."""
 
+import sys
+import threading
+
 import pytest
 
 from chainrule.engine import threads
@@ -47,6 +50,52 @@ def test_an_error_of_any_thread_is_raised_and_the_team_goes_on():
         seen = []
         team.run(seen.append)
         assert sorted(seen) == [0, 1]
+
+
+def interrupted_at(instruction, code, function):
+    """Call it with a KeyboardInterrupt before that instruction of `code`; whether it came so far."""
+    seen = 0
+
+    def trace(frame, event, arg):
+        nonlocal seen
+        if frame.f_code is not code:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            seen += 1
+            if seen == instruction:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_an_interruption_anywhere_loses_no_thread():
+    """Threads that wait for one another all come, or none begins; the team goes on."""
+    meeting, came = threading.Barrier(2, timeout=20), []
+
+    def meet(thread):
+        meeting.wait()
+        came.append(thread)
+
+    instruction = 1
+    with Team(2) as team:
+        while interrupted_at(instruction, Team.run.__code__, lambda: team.run(meet)):
+            assert sorted(came) in ([], [0, 1])
+            came.clear()
+            team.run(meet)
+            assert sorted(came) == [0, 1]
+            came.clear()
+            instruction += 1
+    assert instruction > 50
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "2", True])

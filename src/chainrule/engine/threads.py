@@ -116,39 +116,63 @@ class Pace:
         self._samples[n] += 1
 
 
+# One function that a team runs: its answers (an error or None, one a thread), and a bell that is rung after each.
+_Task = tuple[Callable[[int], Any], list[BaseException | None], queue.SimpleQueue]
+
+
 class Team:
-    """n threads that run one function together, `function(thread)` for thread 0 … n−1; the caller is thread 0."""
+    """n threads that run one function together, `function(thread)` for thread 0 … n−1, while the caller waits.
+
+    The caller is none of them (but of a team of one): Ctrl-C arrives between any two instructions of the main thread,
+    and threads that wait for one another would wait for ever for one that it took away.
+    """
 
     def __init__(self, n: int):
         self.n = n
-        self._inbox: list[queue.SimpleQueue] = [queue.SimpleQueue() for _ in range(n - 1)]
-        self._outbox: queue.SimpleQueue = queue.SimpleQueue()
+        self._inbox: list[queue.SimpleQueue] = [queue.SimpleQueue() for _ in range(n if n > 1 else 0)]
         self._workers = [
-            threading.Thread(target=self._work, args=(k + 1, inbox), name=f"chainrule-{k + 1}", daemon=True)
+            threading.Thread(target=self._work, args=(k, inbox), name=f"chainrule-{k}", daemon=True)
             for k, inbox in enumerate(self._inbox)
         ]
         for worker in self._workers:
             worker.start()
 
-    def _work(self, thread: int, inbox: queue.SimpleQueue) -> None:
-        while (function := inbox.get()) is not None:
+    @staticmethod
+    def _work(thread: int, inbox: queue.SimpleQueue) -> None:
+        last: _Task | None = None
+        while (task := inbox.get()) is not None:
+            if task is last:  # a caller that was interrupted sends it again, not knowing how far it had come
+                continue
+            function, answers, bell = last = task
+            error: BaseException | None = None
             try:
                 function(thread)
-                self._outbox.put(None)
-            except BaseException as error:
-                self._outbox.put(error)
+            except BaseException as raised:
+                error = raised
+            answers.append(error)
+            bell.put(None)
 
     def run(self, function: Callable[[int], Any], n: int | None = None) -> None:
-        """Run it on the first n threads (all by default) and wait for them; an error of any thread is raised here."""
-        others = self._inbox if n is None else self._inbox[: n - 1]
-        for inbox in others:
-            inbox.put(function)
-        errors: list[BaseException | None] = []
-        try:
+        """Run it on the first n threads (all by default) and wait for them; an error of any thread is raised here.
+
+        An interruption is raised after all of them are done.
+        """
+        n = self.n if n is None else n
+        if n == 1:
             function(0)
-        finally:
-            errors = [self._outbox.get() for _ in others]
-        for error in errors:
+            return
+        answers: list[BaseException | None] = []
+        task: _Task = function, answers, queue.SimpleQueue()
+        interruption: BaseException | None = None
+        while len(answers) < n:
+            try:
+                for inbox in self._inbox[:n]:
+                    inbox.put(task)
+                while len(answers) < n:
+                    task[2].get()
+            except BaseException as raised:
+                interruption = raised
+        for error in (interruption, *answers):
             if error is not None:
                 raise error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,17 +14,21 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from chainrule.engine import Network, predict
 from chainrule.engine.threads import one_blas_thread
 from chainrule.network import Layout, Loss, own_loss
-from chainrule.training import Checkpointer, History
+from chainrule.training import Checkpointer, EvaluationJournal, History
+from chainrule.training.checkpoint import check_every
 
 from .blocks import dense_if_small, row_blocks
 from .callbacks import CallbackMixin
 from .follower import NON_FINITE
-from .heldout import own_sets
+from .heldout import HeldOut, own_sets
 from .settings import WHOLE_BATCH, Descent, check_settings, own_generator, solver_name
 from .solvers import Job, fit_lbfgs, fit_stochastic
-from .transfer import copy_layers
+from .transfer import copy_layers, layers_of
 
 _RECORDS = ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_", "_no_improvement_count")
+
+# Parameters that a checkpoint does not compare: the result does not depend on them, or they are compared as data.
+_NOT_COMPARED = ("n_threads", "progress", "verbose", "max_time", "start_from")
 
 
 class _Parameters(list):
@@ -132,25 +137,29 @@ class BaseMLP(CallbackMixin, BaseEstimator):
             X, y, sample_weight, known=incremental or ready, partial=incremental, reset=first
         )
         self._random_state = check_random_state(self.random_state)
-        self._keep_checkpoints(job, (X, y, sample_weight, asked.get("eval_set")), asked)
+        job.sets = own_sets(self, asked.get("eval_set"))
+        with self._keep_checkpoints(job, self._given(checked_X, Y, sample_weight, job.sets, ready), asked):
+            self._make_ready(first, ready, sizes, checked_X.dtype)
+            stochastic = solver_name(self) not in WHOLE_BATCH
+            if stochastic and not self._has_records():
+                self._start_records()
+            with one_blas_thread():
+                (fit_stochastic if stochastic else fit_lbfgs)(self, checked_X, Y, weights, job)
+        if not np.isfinite(self.network_.w).all():
+            raise ValueError(NON_FINITE)
+        return self
+
+    def _make_ready(self, first: bool, ready: bool, sizes: list[int], dtype: Any) -> None:
+        """The network that the fit moves: a new one, or the one that is there if it fits."""
         if first:
-            self._initialize(sizes, checked_X.dtype)
+            self._initialize(sizes, dtype)
         elif list(self._fitted_network().sizes) != sizes:
             raise ValueError(
                 f"the fit goes on with the network of the last one, whose layer sizes are {list(self.network_.sizes)}; "
                 f"now they would be {sizes}. Keep them, or set warm_start=False and call fit"
             )
         elif ready:
-            self._first_weights(self.network_.layout, checked_X.dtype)  # what follows draws as a fit without it would
-        job.sets = own_sets(self, asked.get("eval_set"))
-        stochastic = solver_name(self) not in WHOLE_BATCH
-        if stochastic and not self._has_records():
-            self._start_records()
-        with one_blas_thread():
-            (fit_stochastic if stochastic else fit_lbfgs)(self, checked_X, Y, weights, job)
-        if not np.isfinite(self.network_.w).all():
-            raise ValueError(NON_FINITE)
-        return self
+            self._first_weights(self.network_.layout, dtype)  # what follows draws as a fit without it would
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, known: bool = False, partial: bool = False, reset: bool = True
@@ -187,31 +196,39 @@ class BaseMLP(CallbackMixin, BaseEstimator):
     def _smoothed(self, Y: np.ndarray) -> np.ndarray:
         return Y
 
-    def _keep_checkpoints(self, job: Job, data: tuple, asked: dict[str, Any]) -> None:
+    def _given(self, X: Any, Y: np.ndarray, sample_weight: Any, sets: list[HeldOut], ready: bool) -> dict[str, Any]:
+        """What a fit is given beside its parameters, by name, as the checkpoint compares it."""
+        return {
+            "X": X,
+            "y": [getattr(self, "classes_", None), Y],
+            "sample_weight": None if sample_weight is None else np.asarray(sample_weight),
+            "eval_set": [[held.name, held.X, held.Y, held.weights] for held in sets],
+            "start_from": None if self.start_from is None else layers_of(self.start_from),
+            "the weights after initialize": self.network_.w if ready else None,
+        }
+
+    def _keep_checkpoints(self, job: Job, data: dict[str, Any], asked: dict[str, Any]) -> AbstractContextManager[Any]:
         """Open the checkpoint before anything random is drawn, so that a resumed fit draws the same."""
         path = asked.get("checkpoint")
         if path is None:
-            return
-        if self.warm_start or job.incremental:
-            raise ValueError(
-                "checkpoint keeps one fit from its beginning: it does not go with warm_start or partial_fit"
-            )
+            return nullcontext()
+        if self.warm_start:
+            raise ValueError("checkpoint keeps one fit from its beginning; it does not go with warm_start=True")
+        every = check_every(asked["every"])
         self._random_state = own_generator(self.random_state)
-        free = ("n_threads", "progress", "verbose", "max_time")  # the weights do not depend on them
+        parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in _NOT_COMPARED}
+        seeded = isinstance(self.random_state, int | np.integer)
         given = {
             "resume": asked["resume"],
-            "data": dict(zip(("X", "y", "sample_weight", "eval_set"), data, strict=True)),
-            "parameters": {
-                k: v for k, v in self.get_params(deep=False).items() if k not in free and k != "random_state"
-            },
+            "data": data,
+            "parameters": parameters | {"random_state": self.random_state if seeded else None},
             "generator": self._random_state,
         }
-        if isinstance(self.random_state, int | np.integer):
-            given["parameters"]["random_state"] = self.random_state
         if solver_name(self) in WHOLE_BATCH:
-            job.journal = {"path": path, **given}
-        else:
-            job.checkpoint = Checkpointer(path, every=asked["every"], **given)
+            job.journal = EvaluationJournal(lambda w: job.objective(w), path, **given)
+            return job.journal
+        job.checkpoint = Checkpointer(path, every=every, **given)
+        return nullcontext()
 
     def initialize(self, X, y):
         """Make the network for X and y with its first weights, and train nothing: it can be looked at and set.

@@ -42,7 +42,8 @@ class Job:
     incremental: bool = False
     sets: list[HeldOut] = field(default_factory=list)
     checkpoint: Checkpointer | None = None
-    journal: dict[str, Any] | None = None
+    journal: EvaluationJournal | None = None
+    objective: Any = None  # what the journal asks where it has no answer
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -103,8 +104,6 @@ def _train(model: Any, descent: Descent, engine_run: Any, sets: list[HeldOut], j
     )
     if model.early_stopping and np.isfinite(model.best_validation_score_):
         training.progress.start_from(Watched(score=model.best_validation_score_), model.network_.w)
-    if job.checkpoint is not None:
-        job.checkpoint.follow(records=follower)
     model.n_iter_ = 0
     rules: list[Any] = [follower, tasks, *([MaxTime(model.max_time)] if model.max_time else [])]
     with ProgressBar(type(model).__name__) if model.progress else nullcontext() as drawn:
@@ -142,12 +141,10 @@ def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None
     with ExitStack() as stack:
         stack.callback(tasks.end)
         follower.drawn = stack.enter_context(ProgressBar(type(model).__name__)) if model.progress else None
-        evaluated: Any = objective
-        if job.journal is not None:
-            evaluated = stack.enter_context(EvaluationJournal(objective, **job.journal))
+        job.objective = objective
         try:
             found = scipy.optimize.minimize(
-                evaluated, follower.x, method="L-BFGS-B", jac=True, callback=follower,
+                job.journal or objective, follower.x, method="L-BFGS-B", jac=True, callback=follower,
                 options={"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol},
             )  # fmt: skip
         except KeyboardInterrupt:
@@ -230,4 +227,5 @@ class _Iterations:
             self.reason = self.reason or consumer(event) or ""
         if self.reason:
             raise StopIteration
-        self._begin()
+        if self.n_iter < self.model.max_iter:
+            self._begin()

@@ -31,8 +31,9 @@ from chainrule.descent import DivergenceError, get_method
 from chainrule.descent.schedules import get_schedule
 from chainrule.engine import Network, Plan, Run, error
 from chainrule.network import Layout, get_loss
-from chainrule.training import MaxTime, Patience, ProgressBar, Training, Watched, run
+from chainrule.training import Checkpointer, MaxTime, Patience, ProgressBar, Randomness, Training, Watched, run
 
+from .kept import keep_table
 from .parameters import TABLE_PARAMETERS, constraints, parameters_section, store
 
 # Rows up to which a batch size serves; beyond the last one it is the largest.
@@ -65,6 +66,7 @@ class Prepared:
     train: np.ndarray
     held: np.ndarray
     rng: np.random.Generator
+    checkpoint: Checkpointer | None = None
 
     def part(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         return self.X[rows], self.Y[rows], None if self.weights is None else self.weights[rows]
@@ -75,7 +77,7 @@ class _TableModel(BaseEstimator):
 
     task = ""
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, checkpoint=None, every=1, resume=True):
         """Learn the columns of X and train the network.
 
         Parameters
@@ -83,6 +85,12 @@ class _TableModel(BaseEstimator):
         X : DataFrame (pandas, polars), 2-D array or dict of columns, N rows
         y : N labels or numbers
         sample_weight : N numbers ≥ 0, optional
+        checkpoint : path, optional
+            A file from which this fit goes on if it is killed, with the same bits as if it had not been.
+        every : int ≥ 1
+            Epochs between two checkpoints.
+        resume : bool
+            Whether to go on from the checkpoint if there is one; other data or parameters are then refused.
 
         Returns
         -------
@@ -91,15 +99,18 @@ class _TableModel(BaseEstimator):
         Raises
         ------
         TableError : naming the column and row, for input that cannot be learned from.
+        CheckpointError : for a checkpoint that is damaged or belongs to another fit.
         """
-        return self.train(self.prepare(X, y, sample_weight))
+        return self.train(self.prepare(X, y, sample_weight, checkpoint=checkpoint, every=every, resume=resume))
 
     def check_parameters(self) -> None:
         """An error for a parameter outside its range, or an activation that does not exist."""
         self._validate_params()
         Layout.of([1, *self._hidden(), 1], self.activation, "identity")
 
-    def prepare(self, X: Any, y: Any, sample_weight: Any = None) -> Prepared:
+    def prepare(
+        self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None, every: Any = 1, resume: bool = True
+    ) -> Prepared:
         """What `fit` does before the first step: learn columns and target, make the untrained network; for `train`."""
         self.check_parameters()
         was_text = np.asarray(y).dtype.kind == "U" if isinstance(y, np.ndarray | list) else False
@@ -114,7 +125,10 @@ class _TableModel(BaseEstimator):
         if was_text and self.target_.classes is not None:  # as NumPy has them
             self.target_.classes = self.target_.classes.astype(str)
         codes = self.target_.encode(y, table)
-        self.seed_ = _seed(self.random_state)
+        random_state, kept = self.random_state, None
+        if checkpoint is not None:
+            random_state, kept = keep_table(self, table, y, weights, path=checkpoint, every=every, resume=resume)
+        self.seed_ = _seed(random_state)
         train, held = split(len(table), self.validation_fraction, seed=self.seed_, stratify=self._strata(codes))
         table = replace(table, kinds={kind.column: kind for kind in infer_kinds(table, self.kinds)})
         self.features_ = Features.learn(table.take(train), kinds=self.kinds)
@@ -125,7 +139,9 @@ class _TableModel(BaseEstimator):
         Y = self._targets(codes)
         layout = Layout.of([block.shape[1], *self._hidden(), Y.shape[1]], self.activation, self._output())
         self.network_ = Network.from_layout(layout, layout.first_weights(rng).astype(np.float32))
-        return Prepared(block, Y, weights, train, held, rng)
+        if kept is not None:
+            kept.follow(order=Randomness(rng))
+        return Prepared(block, Y, weights, train, held, rng, kept)
 
     def _hidden(self) -> list[Any]:
         sizes: Any = self.hidden_layer_sizes
@@ -151,7 +167,7 @@ class _TableModel(BaseEstimator):
             rules: list[Any] = [Patience(self.patience)] if self.patience else []
             rules += [MaxTime(self.max_time)] if self.max_time else []
             with bar as drawn:
-                self.outcome_ = run(training, drawn or (lambda event: None), rules)
+                self.outcome_ = run(training, drawn or (lambda event: None), rules, given.checkpoint)
         self.history_ = self.outcome_.history
         self.n_iter_ = len(self.history_)
         return self

@@ -9,21 +9,22 @@ import numpy as np
 from chainrule.engine import Network
 
 
+def layers_of(source: Any) -> list[tuple[Any, Any]]:
+    """(A_l, b_l) of a Network, or of a fitted model: of its `network_`, or of `coefs_` and `intercepts_`."""
+    found = getattr(source, "network_", source)
+    if isinstance(found, Network):
+        return list(zip(found.A, found.b, strict=True))
+    if hasattr(source, "coefs_") and hasattr(source, "intercepts_"):
+        return list(zip(source.coefs_, source.intercepts_, strict=True))
+    raise TypeError(f"start_from must be a Network or a fitted model, got {type(source).__name__}, which is neither")
+
+
 def copy_layers(source: Any, target: Network) -> int:
     """Copy A_l and b_l of `source` into `target` from layer 1 on, as long as the shapes are the same; how many.
 
-    `source` is a Network, or a fitted model that has `network_` or scikit-learn's `coefs_` and `intercepts_`.
+    `source` is whatever `layers_of` takes.
     """
-    found = getattr(source, "network_", source)
-    if isinstance(found, Network):
-        layers = list(zip(found.A, found.b, strict=True))
-    elif hasattr(source, "coefs_") and hasattr(source, "intercepts_"):
-        layers = list(zip(source.coefs_, source.intercepts_, strict=True))
-    else:
-        raise TypeError(
-            f"start_from must be a Network or a fitted model, got {type(source).__name__}, which is neither"
-        )
-    count = 0
+    layers, count = layers_of(source), 0
     for (A, b), own_A, own_b in zip(layers, target.A, target.b, strict=False):
         if np.shape(A) != own_A.shape:
             break

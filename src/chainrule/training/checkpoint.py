@@ -98,9 +98,7 @@ class Checkpointer:
         generator: np.random.RandomState | np.random.Generator | None = None,
     ):
         self.path = check_path(path)
-        if isinstance(every, bool) or not hasattr(every, "__index__") or int(every) < 1:
-            raise ValueError(f"every must be a whole number of epochs ≥ 1, got {every!r}")
-        self.every = int(every)
+        self.every = check_every(every)
         self.ended = ""  # why the training that wrote the file ended, if it did so for good
         self._fingerprint = Fingerprint.of(data or {}, parameters or {})
         self._participants: dict[str, Participant] = {}
@@ -171,6 +169,13 @@ class Checkpointer:
             raise CheckpointError(f"cannot resume from {self.path}: it is a file of chainrule's, but no checkpoint")
         check_same(self.path, metadata, self._fingerprint)
         self._loaded, self.ended = (from_json(metadata), arrays), metadata["ended"]
+
+
+def check_every(every: Any) -> int:
+    """The number of epochs between two checkpoints, if it is one."""
+    if isinstance(every, bool) or not hasattr(every, "__index__") or int(every) < 1:
+        raise ValueError(f"every must be a whole number of epochs ≥ 1, got {every!r}")
+    return int(every)
 
 
 def check_path(path: str | os.PathLike) -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from .history import from_json, to_json
 
@@ -84,6 +85,14 @@ def _parts(value: Any) -> list[Any]:
             return [entry for item in value.items() for entry in item]
         case list() | tuple() | np.ndarray():
             return list(value)
+        case set() | frozenset():  # the order of their entries is another one in every process
+            return sorted(digest(entry) for entry in value)
+        case _ if issparse(value):
+            rows = value.tocsr(copy=True)
+            rows.sum_duplicates()
+            return [rows.shape, rows.data, rows.indices.astype(np.int64), rows.indptr.astype(np.int64)]
+        case _ if hasattr(value, "__array__"):  # a DataFrame's own attributes do not hold its numbers
+            return [list(getattr(value, "columns", [])), np.asarray(value)]
         case types.FunctionType():
             cells = [cell.cell_contents for cell in value.__closure__ or ()]
             return [value.__code__, value.__defaults__, value.__kwdefaults__, cells]
@@ -96,7 +105,17 @@ def _parts(value: Any) -> list[Any]:
         case type() | np.ufunc() | types.BuiltinFunctionType():
             return [getattr(value, "__qualname__", value.__name__)]
         case _:
-            return [vars(value)] if hasattr(value, "__dict__") else []
+            return [vars(value)] if hasattr(value, "__dict__") else _reduced(value)
+
+
+def _reduced(value: Any) -> list[Any]:
+    """What pickle would write down of an object without attributes, such as one with slots or a Decimal."""
+    try:
+        parts = value.__reduce_ex__(4)
+    except TypeError as error:
+        name = type(value).__name__
+        raise TypeError(f"a checkpoint cannot tell whether two objects of the class {name} are the same") from error
+    return [parts] if isinstance(parts, str) else [list(part) if isinstance(part, Iterator) else part for part in parts]
 
 
 def _noted(value: Any) -> Any:
