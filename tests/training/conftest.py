@@ -1,5 +1,4 @@
 import importlib.util
-import signal
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,3 @@ def job():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(autouse=True)
-def _ctrl_c_interrupts():
-    """Python's own answer to Ctrl-C, also where the tests were started with the signal ignored (in the background)."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
