@@ -79,7 +79,7 @@ _MOVING = ("start", "participants")
 
 
 def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Plain data, its lists of numbers of one kind moved into `arrays`; a list of nothing but None becomes its length."""
+    """Plain data, its lists of numbers of one kind moved into `arrays`; a list of None alone becomes its length."""
     if isinstance(value, Mapping):
         return {key: _packed(entry, arrays) for key, entry in value.items()}
     if not isinstance(value, list) or not value:
