@@ -115,6 +115,7 @@ def test_ctrl_c_keeps_what_was_done(name, tmp_path, expected):
     model.set_callbacks(lambda event: signal.raise_signal(signal.SIGINT) if event.epoch == 6 else None)
     with pytest.warns(UserWarning, match="interrupted by user"):
         model.fit(X, y, **given, checkpoint=tmp_path / "c", every=4)
+    assert model.stopped_because_ == "you interrupted it"
     assert fit(name, checkpoint=tmp_path / "c")[1] == expected(name)
 
 

@@ -41,8 +41,13 @@ class SlowFile:
 
 def slow_down():
     """Let each stage of a checkpoint's way to the disk take a while."""
-    fdopen, fsync, replace = os.fdopen, os.fsync, os.replace
-    files.os.fdopen = lambda *a: SlowFile(fdopen(*a))
+    fsync, replace = os.fsync, os.replace
+
+    def opened(path, mode, **options):
+        file = open(path, mode, **options)  # noqa: SIM115 (whoever asked closes it)
+        return SlowFile(file) if mode == "xb" else file
+
+    files.open = opened
     files.os.fsync = lambda *a: (time.sleep(0.004), fsync(*a))
     files.os.replace = lambda *a: (time.sleep(0.004), replace(*a), time.sleep(0.004))
 

@@ -197,6 +197,42 @@ def test_a_full_disk_says_so_and_keeps_the_weights(job, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+class Records:
+    """A participant that keeps whatever it is given."""
+
+    def __init__(self, data=None):
+        self.data = data
+
+    def snapshot(self):
+        return self.data, {}
+
+    def restore(self, data, arrays):
+        self.data = data
+
+
+def test_lists_come_back_as_they_were(tmp_path):
+    data = {
+        "floats": [0.1, float("nan"), float("-inf"), -0.0], "ints": [1, 2**53 + 1], "truths": [True, False], "none": [None] * 3,
+        "some": [None, 0.5], "mixed": [1, 2.0], "empty": [], "words": ["a"], "deep": {"lists": [[1.0], [2]]}, "one": 3,
+    }  # fmt: skip
+    written, read = Checkpointer(tmp_path / "c"), Records()
+    written.follow(records=Records(data))
+    written.epoch_ended(1)
+    again = Checkpointer(tmp_path / "c", resume=True)
+    again.follow(records=read)
+    again.restore()
+    assert repr(read.data) == repr({k: data[k] for k in sorted(data)})
+
+
+@pytest.mark.parametrize("parts", [{"a": {"list": "no"}}, {"a": {"nothing": "x"}}, {"a": {"list": [1]}}])
+def test_parts_that_are_not_there_are_refused(tmp_path, parts):
+    same = Fingerprint.of({}, {}).to_json()
+    metadata = {"kind": "checkpoint", "fingerprint": same, "participants": parts, "start": None, "ended": ""}
+    save_arrays(tmp_path / "c", {}, metadata)
+    with pytest.raises(CheckpointError, match="its parts do not fit together"):
+        Checkpointer(tmp_path / "c", resume=True)
+
+
 @pytest.mark.parametrize("make", [
     lambda: np.random.RandomState(3), lambda: np.random.default_rng(3), lambda: np.random.Generator(np.random.MT19937(3)),
     lambda: np.random.Generator(np.random.Philox(3)), lambda: np.random.Generator(np.random.SFC64(3)),

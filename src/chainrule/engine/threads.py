@@ -59,6 +59,16 @@ _blas_users = 0
 _blas_limit: Any = None
 
 
+def _unlock() -> None:
+    """In a fork: whichever thread held the lock is not there to give it back."""
+    global _blas_lock
+    _blas_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """BLAS runs on one thread inside: the limit is the process's, so users are counted and the last one lifts it."""

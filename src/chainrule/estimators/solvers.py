@@ -150,6 +150,7 @@ def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None
         except KeyboardInterrupt:
             warnings.warn(INTERRUPTED, stacklevel=7)
             net.w[:], model.n_iter_ = follower.x, follower.n_iter
+            model.stopped_because_ = "you interrupted it"
             return
     if not (np.isfinite(found.fun) and np.isfinite(found.x).all()):
         net.w[:] = follower.x

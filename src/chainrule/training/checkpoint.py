@@ -15,6 +15,8 @@ from .fingerprint import Fingerprint
 from .history import from_json, to_json
 
 _KIND = "checkpoint"
+# A forged file may not ask for more memory than a record of so many epochs.
+_MOST_EPOCHS = 10_000_000
 
 
 class CheckpointError(FileError):
@@ -69,6 +71,38 @@ class Randomness:
 
 def _walk(value: Any, change: Any) -> Any:
     return {k: _walk(v, change) for k, v in value.items()} if isinstance(value, dict) else change(value)
+
+
+# The parts of a checkpoint's description that grow with training: their lists of numbers are kept as arrays, for as
+# text an epoch would be written again with every epoch after it.
+_MOVING = ("start", "participants")
+
+
+def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Plain data, its lists of numbers of one kind moved into `arrays`; a list of None alone becomes its length."""
+    if isinstance(value, Mapping):
+        return {key: _packed(entry, arrays) for key, entry in value.items()}
+    if not isinstance(value, list) or not value:
+        return value
+    kinds = set(map(type, value))
+    if kinds == {type(None)}:
+        return {"nothing": len(value)}
+    if kinds not in ({float}, {int}, {bool}):
+        return value
+    name = f"list {len(arrays)}"
+    arrays[name] = np.array(value)
+    return {"list": name}
+
+
+def _unpacked(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """What `_packed` was given."""
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"nothing"}:
+        return [None] * min(int(value["nothing"]), _MOST_EPOCHS)
+    if value.keys() == {"list"}:
+        return arrays[value["list"]].tolist()
+    return {key: _unpacked(entry, arrays) for key, entry in value.items()}
 
 
 class Checkpointer:
@@ -157,7 +191,9 @@ class Checkpointer:
         """Write what was noted last, if it is not in the file yet."""
         if self._latest is not None:
             metadata, arrays = self._latest
-            save_arrays(self.path, arrays, to_json(metadata))
+            lists: dict[str, np.ndarray] = {}
+            moving = {name: _packed(metadata[name], lists) for name in _MOVING}
+            save_arrays(self.path, arrays | lists, to_json(metadata | moving))
             self._latest = None
 
     def _load(self) -> None:
@@ -168,7 +204,11 @@ class Checkpointer:
         if metadata.get("kind") != _KIND:
             raise CheckpointError(f"cannot resume from {self.path}: it is a file of chainrule's, but no checkpoint")
         check_same(self.path, metadata, self._fingerprint)
-        self._loaded, self.ended = (from_json(metadata), arrays), metadata["ended"]
+        try:
+            moving = {name: _unpacked(metadata[name], arrays) for name in _MOVING}
+            self._loaded, self.ended = (from_json(metadata) | from_json(moving), arrays), metadata["ended"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"cannot resume from {self.path}: its parts do not fit together: {error}") from error
 
 
 def check_every(every: Any) -> int:
