@@ -167,6 +167,12 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
             )
 
     def _labels(self, outputs: np.ndarray) -> np.ndarray:
+        # As `inverse_transform` below does it, without its checks, which take longer than the prediction of a row.
+        kind, classes = self._label_binarizer.y_type_, self._label_binarizer.classes_
+        if kind == "multiclass":
+            return classes[outputs.argmax(axis=1)]
+        if kind == "binary" and len(classes) == 2:
+            return classes[(outputs[:, 0] > 0.5).astype(np.intp)]
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
     def _score_of(self, outputs: np.ndarray, Y: np.ndarray, weights: Any) -> float:
