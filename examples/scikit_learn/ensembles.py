@@ -33,7 +33,7 @@ bag = BaggingClassifier(network, n_estimators=4, max_samples=0.7, random_state=0
 print(f"bag of 4: {bag.score(X_test, y_test):.4f}")
 
 X, y = load_wine(return_X_y=True)
-model = make_pipeline(StandardScaler(), MLPClassifier((10,), solver="lbfgs", alpha=1.0, random_state=0))
+model = make_pipeline(StandardScaler(), MLPClassifier((10,), "tanh", solver="lbfgs", alpha=1.0, random_state=0))
 print("wine, by cross-validation:", cross_val_score(model, X, y, cv=4).round(4))
 print(confusion_matrix(y, cross_val_predict(model, X, y, cv=4)))
 p = cross_val_predict(model, X, y, cv=4, method="predict_proba")

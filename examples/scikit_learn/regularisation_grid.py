@@ -27,7 +27,7 @@ for table, (X, y) in TABLES.items():
     for alpha in ALPHAS:
         model = make_pipeline(
             StandardScaler(),
-            MLPClassifier((20, 10), solver="lbfgs", alpha=alpha, max_iter=2000, random_state=1),
+            MLPClassifier((20, 10), alpha=alpha, learning_rate_init=0.01, max_iter=800, random_state=1),
         ).fit(X_train, y_train)
         network = model[-1]
         size = np.sqrt(sum(np.sum(A**2) for A in network.coefs_))
