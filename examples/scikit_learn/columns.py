@@ -2,12 +2,13 @@
 
 import numpy as np
 import pandas as pd
-from chainrule import MLPRegressor
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from chainrule import MLPRegressor
 
 rng = np.random.default_rng(7)
 N = 500
@@ -49,4 +50,10 @@ print("rent of new flats:", model.predict(new).round(1))
 plain = MLPRegressor(hidden_layer_sizes=(8,), max_iter=30, random_state=0)
 Z = StandardScaler().set_output(transform="pandas").fit_transform(flats[["area"]])
 plain.fit(Z, rent / 1000)
-print("names:", plain.feature_names_in_, "prediction:", plain.predict(Z[:2]).round(4), plain.predict(Z[:2].to_numpy()).round(4))
+print(
+    "names:",
+    plain.feature_names_in_,
+    "prediction:",
+    plain.predict(Z[:2]).round(4),
+    plain.predict(Z[:2].to_numpy()).round(4),
+)

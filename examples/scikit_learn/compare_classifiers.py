@@ -1,6 +1,5 @@
-"""A network beside other classifiers on three tables of two columns: moons, circles, and two classes with a line between."""
+"""A network beside other classifiers on three tables of two columns: moons, circles, two classes with a line between."""
 
-from chainrule import MLPClassifier
 from sklearn.datasets import make_circles, make_classification, make_moons
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
@@ -11,6 +10,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+
+from chainrule import MLPClassifier
 
 CLASSIFIERS = {
     "nearest neighbours": KNeighborsClassifier(3),

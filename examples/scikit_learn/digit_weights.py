@@ -6,9 +6,10 @@ Run it with a file name to keep the pictures: python digit_weights.py weights.pn
 import sys
 
 import numpy as np
-from chainrule import MLPClassifier
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+
+from chainrule import MLPClassifier
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X / 16.0, y, test_size=0.3, random_state=0)

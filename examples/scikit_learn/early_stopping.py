@@ -1,9 +1,10 @@
 """Stopping by rows held out of the training, printed epoch by epoch."""
 
 import numpy as np
-from chainrule import MLPClassifier, MLPRegressor
 from sklearn.datasets import load_digits, make_regression
 from sklearn.preprocessing import scale
+
+from chainrule import MLPClassifier, MLPRegressor
 
 X, y = load_digits(return_X_y=True)
 X = X / 16

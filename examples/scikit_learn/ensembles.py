@@ -1,7 +1,6 @@
 """Networks as parts of something larger: calibrated, voted, stacked, predicted by cross-validation."""
 
 import numpy as np
-from chainrule import MLPClassifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_wine, make_classification
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
@@ -12,6 +11,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from chainrule import MLPClassifier
 
 X, y = make_classification(400, n_features=8, n_informative=5, flip_y=0.1, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)

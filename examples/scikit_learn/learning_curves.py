@@ -1,9 +1,10 @@
 """How the score grows with the number of rows, and how it answers to one setting."""
 
 import numpy as np
-from chainrule import MLPClassifier
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold, learning_curve, validation_curve
+
+from chainrule import MLPClassifier
 
 X, y = load_digits(return_X_y=True)
 X, y = X[:900] / 16, y[:900]

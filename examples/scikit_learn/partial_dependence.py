@@ -1,12 +1,13 @@
 """What a regression network learned: partial dependence and permutation importance, on two tables."""
 
 import numpy as np
-from chainrule import MLPRegressor
 from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
+
+from chainrule import MLPRegressor
 
 
 def show(what, model, X, y, names, columns):

@@ -1,16 +1,19 @@
 """A pipeline whose settings are searched, over a grid and at random, on two processes."""
 
-from chainrule import MLPClassifier
 from scipy.stats import loguniform
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from chainrule import MLPClassifier
+
 if __name__ == "__main__":
     X, y = load_breast_cancer(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0, stratify=y)
-    pipeline = Pipeline([("scale", StandardScaler()), ("network", MLPClassifier(max_iter=400, random_state=0))])
+    pipeline = Pipeline(
+        [("scale", StandardScaler()), ("network", MLPClassifier(max_iter=100, learning_rate_init=0.01, random_state=0))]
+    )
 
     grid = {"network__hidden_layer_sizes": [(8,), (16, 8)], "network__alpha": [1e-4, 1.0]}
     search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2).fit(X_train, y_train)

@@ -7,11 +7,12 @@ the boundaries as a picture: python regularisation_grid.py grid.png
 import sys
 
 import numpy as np
-from chainrule import MLPClassifier
 from sklearn.datasets import make_circles, make_moons
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from chainrule import MLPClassifier
 
 ALPHAS = np.logspace(-2, 1, 4)
 TABLES = {

@@ -3,9 +3,10 @@
 import warnings
 
 import numpy as np
-from chainrule import MLPClassifier, MLPRegressor
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
+
+from chainrule import MLPClassifier, MLPRegressor
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
@@ -16,9 +17,8 @@ for number, start in enumerate(range(0, 1400, 100)):
     rows = slice(start, start + 100)
     before = model.score(X[rows], y[rows]) if number else float("nan")  # rows that it has not seen
     model.partial_fit(X[rows], y[rows], classes=np.unique(y))
-    print(
-        f"piece {number:2}: {before:.3f} before, loss {model.loss_:.5f}, {model.score(held_X, held_y):.4f} on rows held out"
-    )
+    held = model.score(held_X, held_y)
+    print(f"piece {number:2}: {before:.3f} before, loss {model.loss_:.5f}, {held:.4f} on rows held out")
 print(f"rows seen: {model.t_}")
 
 x = np.linspace(-2, 2, 200)[:, None]
@@ -32,4 +32,6 @@ with warnings.catch_warnings():
     for epoch in range(1, 61):
         model.fit(x, wave)
         if epoch % 10 == 0:
-            print(f"epoch {epoch}: loss {model.loss_:.6f}, R² {model.score(x, wave):.4f}, ŷ(0.5) {model.predict([[0.5]])}")
+            print(
+                f"epoch {epoch}: loss {model.loss_:.6f}, R² {model.score(x, wave):.4f}, ŷ(0.5) {model.predict([[0.5]])}"
+            )

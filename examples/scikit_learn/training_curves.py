@@ -5,9 +5,10 @@ Run it with a file name to keep the curves as a picture: python training_curves.
 
 import sys
 
-from chainrule import MLPClassifier
 from sklearn.datasets import load_iris, load_wine, make_circles, make_moons
 from sklearn.preprocessing import MinMaxScaler
+
+from chainrule import MLPClassifier
 
 VARIANTS = {
     "constant": {"momentum": 0.0},
@@ -34,9 +35,7 @@ for table, (X, y) in TABLES.items():
         given = {"solver": "sgd", "learning_rate_init": 0.2, **settings}
         model = MLPClassifier(max_iter=60, random_state=0, **given).fit(X, y)
         curve = curves[table, name] = model.loss_curve_
-        print(
-            f"  {name:22}{model.n_iter_:7}{curve[0]:9.4f}{curve[9]:9.4f}{model.loss_:9.4f}{model.score(X, y):10.3f}"
-        )
+        print(f"  {name:22}{model.n_iter_:7}{curve[0]:9.4f}{curve[9]:9.4f}{model.loss_:9.4f}{model.score(X, y):10.3f}")
 
 if len(sys.argv) > 1:
     import matplotlib.pyplot as plt

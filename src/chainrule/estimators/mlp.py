@@ -368,8 +368,8 @@ scale. The guide "From scikit-learn" has the whole table.
 
 
 def _r2(Y: np.ndarray, outputs: np.ndarray, weights: Any) -> float:
-    """The number of scikit-learn's `r2_score`, bit by bit, without its checks: they took longer than an epoch of a small
-    table, and early stopping asks after every one.
+    """The number of scikit-learn's `r2_score` to the last bit, without its checks: they took longer than an epoch of a
+    small table, and early stopping asks after every one.
     """
     dtype = np.result_type(*(part for part in (Y, outputs, weights) if part is not None))
     Y, outputs = Y.astype(dtype, copy=False), outputs.astype(dtype, copy=False)
