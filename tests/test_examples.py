@@ -1,7 +1,9 @@
-"""The scripts in examples/scikit_learn print the same with chainrule's import as with scikit-learn's."""
+"""The scripts in examples/scikit_learn print the same with either import; the quickstart prints what it says."""
 
 import contextlib
 import io
+import re
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -9,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
+from typer.testing import CliRunner
+
+from chainrule.cli import app
 
 FOLDER = Path(__file__).parents[1] / "examples" / "scikit_learn"
 OURS, THEIRS = "from chainrule import", "from sklearn.neural_network import"
@@ -144,3 +149,55 @@ def test_a_picture_is_drawn_if_asked_for(name, tmp_path, monkeypatch):
     path = tmp_path / "picture.png"
     run(name, arguments=[str(path)])
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+# ---------------------------------------------------------------- the quickstart, and the map of the docs
+
+DOCS = Path(__file__).parents[1] / "docs"
+QUICKSTART = DOCS / "guides" / "quickstart.md"
+
+
+def _blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", QUICKSTART.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def _shape(text):
+    """The lines with # for every number, each line once: digits and epochs are those of one machine."""
+    text = re.sub(r"\d[\d,]*(\.\d+)?(e[-+]?\d+)?", "#", text.replace("← lowest: kept", ""))
+    return list(dict.fromkeys(" ".join(line.split()) for line in text.splitlines()))
+
+
+def test_the_quickstart_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (table,) = _blocks("csv")
+    Path("new.csv").write_text(table, encoding="utf-8")
+    commands = [part for block in _blocks("console") for part in block.split("$ ") if part]
+    for part in commands:
+        line, _, printed = part.partition("\n")
+        words = shlex.split(line)
+        assert words.pop(0) == "chainrule"
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        assert _shape(result.output) == _shape(printed)
+    assert len(commands) == 4
+    names = {}
+    for block in _blocks("python"):
+        exec(block, names)
+    assert "['Adelie' 'Gentoo' 'Chinstrap']" in capsys.readouterr().out
+    assert Path("model.chainrule").exists()
+
+
+def test_every_printed_line_is_explained():
+    (printed,) = [block for block in _blocks("console") if "train" in block]
+    explained = QUICKSTART.read_text(encoding="utf-8").partition("### What the lines mean")[2]
+    for line in ("note:", "predicts:", "rows of each:", "learns from:", "rows:", "network:", "training:", "stopped because",
+                 "score on the", "accuracy", "log-loss", "saved:", "next:"):  # fmt: skip
+        assert line in printed
+        assert f"| `{line}" in explained
+
+
+def test_the_map_names_every_page():
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    for page in DOCS.rglob("*.md"):
+        name = page.relative_to(DOCS).as_posix()
+        assert name == "index.md" or f"]({name})" in text, f"docs/index.md has no line for {name}"

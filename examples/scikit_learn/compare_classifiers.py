@@ -1,4 +1,4 @@
-"""A network beside other classifiers on three tables of two columns: moons, circles, two classes with a line between."""
+"""A network beside other classifiers on tables of two columns: moons, circles, two classes with a line between."""
 
 from sklearn.datasets import make_circles, make_classification, make_moons
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
