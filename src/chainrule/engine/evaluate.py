@@ -21,6 +21,8 @@ _MOST_SHARDS = 8
 _FEW_ROWS = 24
 # Below this many multiplications a second thread costs more to start than it saves.
 _WORTH_A_THREAD = 20_000_000
+# Room to predict in is kept if it is no larger: making it anew takes longer than predicting a hundred rows.
+_KEPT_BYTES = 2 << 20
 
 
 _NOBODY = np.zeros(0, np.int64)
@@ -54,23 +56,23 @@ class _Tables:
         self.rows, self.dtype, self.nothing = rows, dtype, _nothing(dtype)
         self.panels_size = 0 if rows <= _FEW_ROWS else panels_size
         self.net = wiring.net(self.nothing, layers, 0)
-        self._spare: list[np.ndarray] = []
+        self._spare: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def room(self, threads: int) -> np.ndarray:
-        """Where so many threads work; what one row needs is kept, so that it need not be made for every one."""
-        if self.rows > _FEW_ROWS:
-            return aligned((threads, self.size), self.dtype)
+    def room(self, threads: int) -> tuple[np.ndarray, np.ndarray]:
+        """(where so many threads work, where panels are packed): what is not large is kept from call to call."""
         try:
-            return self._spare.pop()  # two threads never get the same: pop and append are one step each
+            if threads == 1:
+                return self._spare.pop()  # two callers never get the same: pop and append are one step each
         except IndexError:
-            return aligned((1, self.size), self.dtype)
+            pass
+        return aligned((threads, self.size), self.dtype), aligned((self.panels_size,), self.dtype)
 
-    def give_back(self, room: np.ndarray) -> None:
-        if self.rows <= _FEW_ROWS:
-            self._spare.append(room)
+    def give_back(self, work: np.ndarray, panels: np.ndarray) -> None:
+        if len(work) == 1 and work.nbytes + panels.nbytes <= _KEPT_BYTES:
+            self._spare.append((work, panels))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _tables(layout: Layout, dtype: np.dtype, rows: int) -> _Tables:
     return _Tables(layout, dtype, rows)
 
@@ -80,16 +82,16 @@ def predict(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int | None 
     X = _block(X, w.dtype, layout.layers[0].inputs, "X")
     N = len(X)
     tables = _tables(layout, w.dtype, _FEW_ROWS if N <= _FEW_ROWS else ROWS_AT_A_TIME)
-    net, at_once = tables.net._replace(w=w), tables.rows
-    if tables.panels_size:
-        net = net._replace(panels=aligned((tables.panels_size,), w.dtype))
-        kernels().prepare(net)
+    at_once, tail = tables.rows, tables.tail
     n = _threads(layout, N, n_threads, -(-N // at_once))
+    work, panels = tables.room(n)
+    net = tables.net._replace(w=w, panels=panels)
+    if panels.size:
+        kernels().prepare(net)
     out = np.empty((N, layout.layers[-1].outputs), w.dtype)
-    rows, work = Rows(X, out, tables.nothing, _NOBODY, _NOBODY), tables.room(n)
-    kernel = kernels().predict_rows
-    _together(n, lambda thread: kernel(thread, n, net, rows, at_once, work, tables.tail, out))
-    tables.give_back(work)
+    kernel, rows = kernels().predict_rows, Rows(X, out, tables.nothing, _NOBODY, _NOBODY)
+    _together(n, lambda thread: kernel(thread, n, net, rows, at_once, work, tail, out))
+    tables.give_back(work, panels)
     return out
 
 
