@@ -45,20 +45,20 @@ def test_rows_that_differ_in_a_parameter_have_tables_of_their_own():
     assert not np.array_equal(*found)
 
 
-def test_threads_that_predict_rows_at_once_do_not_disturb_each_other():
-    net = Network([20, 50, 4], "tanh", "softmax", seed=1)
-    X = np.random.default_rng(0).normal(size=(200, 20))
-    right, found = net(X), np.zeros((4, 200, 4))
+@pytest.mark.parametrize("N", [evaluate._FEW_ROWS, 200])
+def test_threads_that_predict_at_once_do_not_disturb_each_other(N):
+    net = Network([20, 100, 100, 4], "tanh", "softmax", seed=1)
+    X = np.random.default_rng(0).normal(size=(4, N, 20))  # each thread has rows of its own
+    right, wrong = [net(block) for block in X], np.zeros(4)
 
     def work(thread):
-        for _ in range(10):
-            for i in range(200):
-                found[thread, i] = predict(net.layout, net.w, X[i : i + 1])[0]
+        for _ in range(4000 // N):
+            found = predict(net.layout, net.w, X[thread], n_threads=1)
+            wrong[thread] += not np.array_equal(found, right[thread])
 
     with Team(4) as team:
         team.run(work)
-    for one in found:
-        assert_array_equal(one, right)
+    assert wrong.tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("N", [3, 700])
