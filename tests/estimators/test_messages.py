@@ -119,7 +119,7 @@ def test_ctrl_c_in_lbfgs_keeps_the_last_iteration(monkeypatch):
     from chainrule.estimators import solvers
 
     cls, _, X, y = task("binary")
-    _interrupt_after(9, monkeypatch, solvers, "error_and_gradient")
+    _interrupt_after(9, monkeypatch, solvers.TotalError, "error_and_gradient")
     model, words = fitted(chainrule, cls, X, y, solver="lbfgs", random_state=0)
     assert words == [(UserWarning, "Training interrupted by user.")]
     assert 1 <= model.n_iter_ < 9

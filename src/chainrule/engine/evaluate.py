@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,8 @@ _MOST_SHARDS = 8
 _FEW_ROWS = 24
 # Below this many multiplications a second thread costs more to start than it saves.
 _WORTH_A_THREAD = 20_000_000
+# Room to predict in is kept if it is no larger: making it anew takes longer than predicting a hundred rows.
+_KEPT_BYTES = 2 << 20
 
 
 _NOBODY = np.zeros(0, np.int64)
@@ -38,23 +41,57 @@ def _together(n: int, function: Callable[[int], object]) -> None:
 
 
 def _threads(layout: Layout, rows: int, n_threads: int | None, most: int) -> int:
-    n = available_threads() if n_threads is None else n_threads
-    return max(1, min(n, most, rows * layout.n_weights // _WORTH_A_THREAD))
+    most = min(most, rows * layout.n_weights // _WORTH_A_THREAD)
+    if most <= 1:
+        return 1  # without asking the system, which takes longer than a row
+    return max(1, min(available_threads() if n_threads is None else n_threads, most))
+
+
+class _Tables:
+    """What a prediction of at most `rows` rows at a time needs beside w and X, in one float width."""
+
+    def __init__(self, layout: Layout, dtype: np.dtype, rows: int):
+        wiring = Wiring(layout, None, rows, dtype)
+        layers, self.tail, self.size, panels_size = wiring.for_prediction()
+        self.rows, self.dtype, self.nothing = rows, dtype, _nothing(dtype)
+        self.panels_size = 0 if rows <= _FEW_ROWS else panels_size
+        self.net = wiring.net(self.nothing, layers, 0)
+        self._spare: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def room(self, threads: int) -> tuple[np.ndarray, np.ndarray]:
+        """(where so many threads work, where panels are packed): what is not large is kept from call to call."""
+        try:
+            if threads == 1:
+                return self._spare.pop()  # two callers never get the same: pop and append are one step each
+        except IndexError:
+            pass
+        return aligned((threads, self.size), self.dtype), aligned((self.panels_size,), self.dtype)
+
+    def give_back(self, work: np.ndarray, panels: np.ndarray) -> None:
+        if len(work) == 1 and work.nbytes + panels.nbytes <= _KEPT_BYTES:
+            self._spare.append((work, panels))
+
+
+@lru_cache(maxsize=32)
+def _tables(layout: Layout, dtype: np.dtype, rows: int) -> _Tables:
+    return _Tables(layout, dtype, rows)
 
 
 def predict(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int | None = None) -> np.ndarray:
     """ŷ (N × D_L) of every row of X (N × D_0)."""
-    X = _block(X, w.dtype, layout.sizes[0], "X")
-    at_once = max(1, min(ROWS_AT_A_TIME, len(X)))
-    wiring = Wiring(layout, None, at_once, w.dtype)
-    layers, tail, size, panels_size = wiring.for_prediction()
-    n = _threads(layout, len(X), n_threads, -(-len(X) // at_once))
-    net = wiring.net(w, layers, panels_size if len(X) > _FEW_ROWS else 0)
-    if net.panels.size:
+    X = _block(X, w.dtype, layout.layers[0].inputs, "X")
+    N = len(X)
+    tables = _tables(layout, w.dtype, _FEW_ROWS if N <= _FEW_ROWS else ROWS_AT_A_TIME)
+    at_once, tail = tables.rows, tables.tail
+    n = _threads(layout, N, n_threads, -(-N // at_once))
+    work, panels = tables.room(n)
+    net = tables.net._replace(w=w, panels=panels)
+    if panels.size:
         kernels().prepare(net)
-    work, out = aligned((n, size), w.dtype), np.empty((len(X), layout.sizes[-1]), w.dtype)
-    kernel, rows = kernels().predict_rows, Rows(X, out, _nothing(w.dtype), _NOBODY, _NOBODY)
+    out = np.empty((N, layout.layers[-1].outputs), w.dtype)
+    kernel, rows = kernels().predict_rows, Rows(X, out, tables.nothing, _NOBODY, _NOBODY)
     _together(n, lambda thread: kernel(thread, n, net, rows, at_once, work, tail, out))
+    tables.give_back(work, panels)
     return out
 
 
@@ -64,28 +101,46 @@ def _shards(N: int) -> np.ndarray:
     return np.linspace(0, N, count + 1).astype(np.int64)
 
 
-class _Pass:
-    """What one pass over all rows needs; the same for the error and for its gradient."""
+class TotalError:
+    """E(w) = Σ_i weight_i L(y_i, ŷ_i(w)) over rows that stay, and its gradient, for one w after another.
 
-    def __init__(self, layout, loss, w, X, Y, weights, n_threads):
-        X, Y = _block(X, w.dtype, layout.sizes[0], "X"), _block(Y, w.dtype, layout.sizes[-1], "Y")
-        weights = _nothing(w.dtype) if weights is None else np.array(weights, w.dtype)
+    What does not depend on w is made once. It works in room of its own: two threads need two of them.
+
+    dtype : the float width of w and of all that is computed; the other arguments are those of `error`
+    """
+
+    def __init__(self, layout, loss, dtype, X, Y, weights=None, n_threads=None):
+        self.dtype = np.dtype(dtype)
+        X, Y = _block(X, self.dtype, layout.sizes[0], "X"), _block(Y, self.dtype, layout.sizes[-1], "Y")
+        weights = _nothing(self.dtype) if weights is None else np.array(weights, self.dtype)
         self.rows = Rows(X, Y, weights, _NOBODY, _NOBODY)
         self.begins = _shards(len(X))
         S = len(self.begins) - 1
         self.at_once = max(1, min(ROWS_AT_A_TIME, len(X)))
-        wiring = Wiring(layout, loss, self.at_once, w.dtype)
+        wiring = Wiring(layout, loss, self.at_once, self.dtype)
         layers, tail, size, panels_size = wiring.for_training()
-        self.net = wiring.net(w, layers, panels_size)
-        self.desk = desk(S, size, tail, layout.K, w.dtype)
+        self.K = layout.K
+        self.net = wiring.net(_nothing(self.dtype), layers, panels_size)
+        self.desk = desk(S, size, tail, layout.K, self.dtype)
         self.n = _threads(layout, len(X), n_threads, S)
-        kernels().prepare(self.net)
 
-    def run(self, kernel) -> float:
-        _together(
-            self.n, lambda thread: kernel(thread, self.n, self.net, self.rows, self.desk, self.begins, self.at_once)
-        )
+    def _run(self, kernel: Callable, w: np.ndarray) -> float:
+        # The machine code trusts the length of w.
+        if w.shape != (self.K,):
+            raise ValueError(f"w must have shape ({self.K},), got {w.shape}")
+        net = self.net._replace(w=np.require(w, self.dtype, ["C", "W"]))
+        kernels().prepare(net)
+        _together(self.n, lambda thread: kernel(thread, self.n, net, self.rows, self.desk, self.begins, self.at_once))
         return float(self.desk.sums[:, 0].sum())
+
+    def error(self, w: np.ndarray) -> float:
+        """E(w)."""
+        return self._run(kernels().total_error, w)
+
+    def error_and_gradient(self, w: np.ndarray) -> tuple[float, np.ndarray]:
+        """E(w) and ∇E(w), a new vector laid out as w."""
+        total = self._run(kernels().total_gradient, w)
+        return total, self.desk.grads[:, : self.K].sum(axis=0)
 
 
 def error(
@@ -93,7 +148,7 @@ def error(
     weights: np.ndarray | None = None, n_threads: int | None = None,
 ) -> float:  # fmt: skip
     """E(w) = Σ_i weight_i L(y_i, ŷ_i(w))."""
-    return _Pass(layout, loss, w, X, Y, weights, n_threads).run(kernels().total_error)
+    return TotalError(layout, loss, w.dtype, X, Y, weights, n_threads).error(w)
 
 
 def error_and_gradient(
@@ -101,6 +156,4 @@ def error_and_gradient(
     weights: np.ndarray | None = None, n_threads: int | None = None,
 ) -> tuple[float, np.ndarray]:  # fmt: skip
     """E(w) and ∇E(w), a vector laid out as w."""
-    whole = _Pass(layout, loss, w, X, Y, weights, n_threads)
-    total = whole.run(kernels().total_gradient)
-    return total, whole.desk.grads[:, : layout.K].sum(axis=0)
+    return TotalError(layout, loss, w.dtype, X, Y, weights, n_threads).error_and_gradient(w)

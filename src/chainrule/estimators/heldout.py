@@ -12,7 +12,7 @@ from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from chainrule.engine import Network, error
+from chainrule.engine import Network, TotalError, error
 from chainrule.training import Watched
 
 from .blocks import row_blocks
@@ -79,6 +79,7 @@ class Watcher:
     def __init__(self, model: Any, sets: list[HeldOut]):
         self.model, self.sets = model, sets
         self._scorer: Callable | None = None if model.scoring is None else check_scoring(model, scoring=model.scoring)
+        self._kept: dict[str, TotalError] = {}
 
     def __call__(self, w: np.ndarray) -> Watched:
         loss, score = self._numbers(self.sets[0], w)
@@ -88,14 +89,22 @@ class Watcher:
         return Watched(loss, score, scores, decides=bool(self.model.early_stopping))
 
     def _numbers(self, held: HeldOut, w: np.ndarray) -> tuple[float, float]:
-        model, layout = self.model, self.model.network_.layout
         score = self._score(held, w)
         mass = float(held.X.shape[0] if held.weights is None else np.sum(held.weights))
-        loss = sum(
-            error(layout, model._loss_row(), w, block, held.Y[rows], _part(held.weights, rows), model.n_threads)
+        return self._error(held, w) / mass, score
+
+    def _error(self, held: HeldOut, w: np.ndarray) -> float:
+        model = self.model
+        layout, loss = model.network_.layout, model._loss_row()
+        if isinstance(held.X, np.ndarray) and held.X.dtype == w.dtype:
+            if held.name not in self._kept:
+                whole = TotalError(layout, loss, w.dtype, held.X, held.Y, held.weights, model.n_threads)
+                self._kept[held.name] = whole
+            return self._kept[held.name].error(w)
+        return sum(
+            error(layout, loss, w, block, held.Y[rows], _part(held.weights, rows), model.n_threads)
             for rows, block in row_blocks(held.X, w.dtype)
         )
-        return loss / mass, score
 
     def _score(self, held: HeldOut, w: np.ndarray) -> float:
         model = self.model

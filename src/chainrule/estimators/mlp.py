@@ -167,6 +167,12 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
             )
 
     def _labels(self, outputs: np.ndarray) -> np.ndarray:
+        # As `inverse_transform` below does it, without its checks, which take longer than the prediction of a row.
+        kind, classes = self._label_binarizer.y_type_, self._label_binarizer.classes_
+        if kind == "multiclass":
+            return classes[outputs.argmax(axis=1)]
+        if kind == "binary" and len(classes) == 2:
+            return classes[(outputs[:, 0] > 0.5).astype(np.intp)]
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
     def _score_of(self, outputs: np.ndarray, Y: np.ndarray, weights: Any) -> float:
@@ -329,7 +335,7 @@ scale. The guide "From scikit-learn" has the whole table.
         with np.errstate(over="ignore"):  # of weights that are about to overflow
             if self._loss_row().repeats_target:
                 return self._quantile_score(Y[:, 0], outputs, weights)
-            return float(r2_score(Y, outputs, sample_weight=weights))
+            return _r2(Y, outputs, weights) if len(Y) > 1 else float(r2_score(Y, outputs, sample_weight=weights))
 
     def _quantile_score(self, y: np.ndarray, outputs: np.ndarray, weights: Any) -> float:
         levels: Any = self._loss_row().parameters["levels"]
@@ -359,3 +365,18 @@ scale. The guide "From scikit-learn" has the whole table.
     def partial_fit(self, X, y, sample_weight=None):
         """One epoch over the rows given."""
         return self._fit(X, y, sample_weight, incremental=True)
+
+
+def _r2(Y: np.ndarray, outputs: np.ndarray, weights: Any) -> float:
+    """The number of scikit-learn's `r2_score` to the last bit, without its checks: they took longer than an epoch of a
+    small table, and early stopping asks after every one.
+    """
+    dtype = np.result_type(*(part for part in (Y, outputs, weights) if part is not None))
+    Y, outputs = Y.astype(dtype, copy=False), outputs.astype(dtype, copy=False)
+    weight = 1.0 if weights is None else weights.astype(dtype, copy=False)[:, None]
+    left = np.sum(weight * (Y - outputs) ** 2, axis=0)
+    around = np.sum(weight * (Y - np.average(Y, axis=0, weights=weights)) ** 2, axis=0)
+    scores = (left == 0).astype(dtype)
+    varies = around != 0
+    scores[varies] = 1 - left[varies] / around[varies]
+    return float(np.average(scores))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.descent import DivergenceError
-from chainrule.engine import error_and_gradient
+from chainrule.engine import TotalError, error_and_gradient
 from chainrule.training import (
     Checkpointer,
     EvaluationJournal,
@@ -171,21 +171,31 @@ class _MeanError:
         self.Y = np.ascontiguousarray(Y, np.float64)
         self.weights, self.n_threads = weights, model.n_threads
         self.mass = float(X.shape[0] if weights is None else np.sum(weights))
+        is_whole = isinstance(self.X, np.ndarray) and self.X.dtype == np.float64
+        self._whole = (
+            TotalError(self.layout, self.loss, np.float64, self.X, self.Y, weights, self.n_threads)
+            if is_whole
+            else None  # made dense, or wider, block by block at every evaluation
+        )
 
     def penalty(self, w: np.ndarray) -> float:
         leading = w[: self.layout.n_weights]
         return 0.5 * self.alpha * float(leading @ leading) / self.mass
 
     def __call__(self, w: np.ndarray) -> tuple[float, np.ndarray]:
+        total, gradient = self._whole.error_and_gradient(w) if self._whole is not None else self._by_blocks(w)
+        n = self.layout.n_weights
+        gradient[:n] += self.alpha * w[:n]
+        return total / self.mass + self.penalty(w), gradient / self.mass
+
+    def _by_blocks(self, w: np.ndarray) -> tuple[float, np.ndarray]:
         total, gradient = 0.0, np.zeros(self.layout.K)
         for rows, block in row_blocks(self.X, np.float64):
             part = _part(self.weights, rows)
             e, g = error_and_gradient(self.layout, self.loss, w, block, self.Y[rows], part, self.n_threads)
             total += e
             gradient += g
-        n = self.layout.n_weights
-        gradient[:n] += self.alpha * w[:n]
-        return total / self.mass + self.penalty(w), gradient / self.mass
+        return total, gradient
 
 
 class _Iterations:
