@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn import neural_network
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils import check_random_state
@@ -12,16 +13,17 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from chainrule.engine import Network, predict
 from chainrule.engine.threads import one_blas_thread
-from chainrule.network import Layout, Loss, own_loss
+from chainrule.network import Layout, Loss, get_activation, own_loss
 from chainrule.training import Checkpointer, History
 
 from .blocks import dense_if_small, row_blocks
 from .callbacks import CallbackMixin
 from .follower import NON_FINITE
 from .heldout import own_sets
-from .settings import WHOLE_BATCH, Descent, check_settings, own_generator, solver_name
+from .own_functions import check_functions
+from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, own_generator, solver_name
 from .solvers import Job, fit_lbfgs, fit_stochastic
-from .transfer import copy_layers
+from .transfer import copy_layers, layers_of
 
 _RECORDS = ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_", "_no_improvement_count")
 
@@ -56,10 +58,16 @@ def _parameters(name: str, letter: str, sentence: str) -> property:
     return property(get, put, doc=sentence)
 
 
+def is_function(loss: Any) -> bool:
+    """Whether a loss is a function of one's own, and not a name or a row."""
+    return callable(loss) and not isinstance(loss, Loss)
+
+
 class BaseMLP(CallbackMixin, BaseEstimator):
     """What classifier and regressor share: checking, first weights, fitting, predicting."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    _descent: Descent | None = None
 
     coefs_ = _parameters("coefs_", "A", "A_1 … A_L, as views into `network_.w`: what is written there is used.")
     intercepts_ = _parameters("intercepts_", "b", "b_1 … b_L, as views into `network_.w`.")
@@ -82,9 +90,8 @@ class BaseMLP(CallbackMixin, BaseEstimator):
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
         A, b = ([np.asarray(part) for part in self.__dict__[name]] for name in ("coefs_", "intercepts_"))
         sizes = [*(part.shape[0] for part in A), A[-1].shape[1]]
-        layout = Layout.of(sizes, self.activation, self.out_activation_)
         w = np.concatenate([part.ravel() for part in [*A, *b]])
-        self.network_ = Network.from_layout(layout, w.astype(np.result_type(w, np.float32), copy=False))
+        self.network_ = Network.from_layout(self._layout(sizes), w.astype(np.result_type(w, np.float32), copy=False))
         del self.__dict__["coefs_"], self.__dict__["intercepts_"]
         self._forget()
         return self.network_
@@ -92,17 +99,24 @@ class BaseMLP(CallbackMixin, BaseEstimator):
     def _first_weights(self, layout: Layout, dtype: Any) -> np.ndarray:
         """Glorot & Bengio's bound for weights and biases alike, drawn as scikit-learn draws them, layer by layer."""
         w = np.empty(layout.K)
-        factor = 2.0 if self.activation == "logistic" else 6.0
-        for A, b in zip(*layout.views(w), strict=True):
-            bound = np.sqrt(factor / sum(A.shape))
+        # A layer that no hidden one follows, the output, has the bound of the last hidden one.
+        names = [layer.activation.name for layer in layout.layers[:-1]]
+        names.append(
+            names[-1] if names else "" if isinstance(self.activation, list) else get_activation(self.activation).name
+        )
+        for name, A, b in zip(names, *layout.views(w), strict=True):
+            bound = np.sqrt((2.0 if name == "sigmoid" else 6.0) / sum(A.shape))
             A[...] = self._random_state.uniform(-bound, bound, A.shape)
             b[...] = self._random_state.uniform(-bound, bound, b.shape)
         return w.astype(dtype, copy=False)
 
+    def _layout(self, sizes: list[int]) -> Layout:
+        return Layout.of(sizes, self.activation, self.out_activation_)
+
     def _initialize(self, sizes: list[int], dtype: Any) -> None:
         self.n_iter_ = 0
         self.t_ = 0
-        layout = Layout.of(sizes, self.activation, self._loss_row().link)
+        layout = self._layout(sizes)
         self.n_layers_ = layout.L + 1
         self.network_ = Network.from_layout(layout, self._first_weights(layout, dtype))
         if self.start_from is not None:
@@ -113,7 +127,7 @@ class BaseMLP(CallbackMixin, BaseEstimator):
 
     def _forget(self) -> None:
         self.history_ = History()
-        self._descent: Descent | None = None
+        self._descent = None
 
     def _start_records(self) -> None:
         """What sgd and adam report epoch by epoch; scikit-learn has none of it for lbfgs."""
@@ -125,24 +139,27 @@ class BaseMLP(CallbackMixin, BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, **asked: Any):
         check_settings(self)
-        job = Job(X, y, incremental, metadata={} if sample_weight is None else {"sample_weight": sample_weight})
+        eval_set = asked.get("eval_set")
+        if not incremental:
+            check_watched(self, eval_set)
         ready = self.__dict__.pop("_is_ready", False)  # `initialize` made the network, this fit moves it
         first = not self._has_weights() or not (self.warm_start or incremental or ready)
-        checked_X, Y, weights, sizes = self._prepare(
-            X, y, sample_weight, known=incremental or ready, partial=incremental, reset=first
-        )
+        checked_X, Y, weights, sizes = self._prepare(X, y, sample_weight, known=incremental or ready, reset=first)
+        job = Job(X, y, incremental, own_sets(self, eval_set))
+        if sample_weight is not None:
+            job.metadata["sample_weight"] = sample_weight
         self._random_state = check_random_state(self.random_state)
-        self._keep_checkpoints(job, (X, y, sample_weight, asked.get("eval_set")), asked)
+        if asked.get("checkpoint") is not None:
+            self._keep_checkpoints(job, (X, y, sample_weight, eval_set), ready, asked)
         if first:
             self._initialize(sizes, checked_X.dtype)
-        elif list(self._fitted_network().sizes) != sizes:
-            raise ValueError(
-                f"the fit goes on with the network of the last one, whose layer sizes are {list(self.network_.sizes)}; "
-                f"now they would be {sizes}. Keep them, or set warm_start=False and call fit"
-            )
-        elif ready:
-            self._first_weights(self.network_.layout, checked_X.dtype)  # what follows draws as a fit without it would
-        job.sets = own_sets(self, asked.get("eval_set"))
+        else:
+            self._go_on(sizes)
+            if ready:
+                self._first_weights(
+                    self.network_.layout, checked_X.dtype
+                )  # what follows draws as a fit without it would
+        check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
         stochastic = solver_name(self) not in WHOLE_BATCH
         if stochastic and not self._has_records():
             self._start_records()
@@ -152,16 +169,25 @@ class BaseMLP(CallbackMixin, BaseEstimator):
             raise ValueError(NON_FINITE)
         return self
 
-    def _prepare(
-        self, X: Any, y: Any, sample_weight: Any, known: bool = False, partial: bool = False, reset: bool = True
-    ) -> tuple[Any, ...]:
+    def _go_on(self, sizes: list[int]) -> None:
+        """Take the network that is there, with the activations that are asked for now."""
+        net = self._fitted_network()
+        if list(net.sizes) != sizes:
+            raise ValueError(
+                f"the fit goes on with the network of the last one, whose layer sizes are {list(net.sizes)}; "
+                f"now they would be {sizes}. Keep them, or set warm_start=False and call fit"
+            )
+        layout = self._layout(sizes)
+        if layout != net.layout:
+            self.network_ = Network.from_layout(layout, net.w)
+
+    def _prepare(self, X: Any, y: Any, sample_weight: Any, known: bool = False, reset: bool = True) -> tuple[Any, ...]:
         """(X, Y, weights, layer sizes), checked; Y is N × D_L."""
         hidden = self._hidden()
         X, Y = self._validate_input(X, y, known, reset=reset)
         Y = Y.reshape(X.shape[0], -1)
-        weights = self._class_weights(Y, self._checked_weights(sample_weight, X), partial)
         self._set_outputs(Y.shape[1])
-        return X, self._spread(Y), weights, [X.shape[1], *hidden, self.n_outputs_]
+        return X, self._spread(Y), self._checked_weights(sample_weight, X), [X.shape[1], *hidden, self.n_outputs_]
 
     def _checked_weights(self, sample_weight: Any, X: Any) -> np.ndarray | None:
         return None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -187,31 +213,33 @@ class BaseMLP(CallbackMixin, BaseEstimator):
     def _smoothed(self, Y: np.ndarray) -> np.ndarray:
         return Y
 
-    def _keep_checkpoints(self, job: Job, data: tuple, asked: dict[str, Any]) -> None:
+    def _keep_checkpoints(self, job: Job, data: tuple, ready: bool, asked: dict[str, Any]) -> None:
         """Open the checkpoint before anything random is drawn, so that a resumed fit draws the same."""
-        path = asked.get("checkpoint")
-        if path is None:
-            return
         if self.warm_start or job.incremental:
             raise ValueError(
                 "checkpoint keeps one fit from its beginning: it does not go with warm_start or partial_fit"
             )
         self._random_state = own_generator(self.random_state)
-        free = ("n_threads", "progress", "verbose", "max_time")  # the weights do not depend on them
+        # The weights do not depend on these, or by what is noted beside them.
+        free = {"n_threads", "progress", "verbose", "max_time", "start_from", "random_state"}
+        parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in free}
+        if isinstance(self.random_state, int | np.integer):
+            parameters["random_state"] = self.random_state
+        start = None if self.start_from is None else layers_of(self.start_from)
         given = {
             "resume": asked["resume"],
-            "data": dict(zip(("X", "y", "sample_weight", "eval_set"), data, strict=True)),
-            "parameters": {
-                k: v for k, v in self.get_params(deep=False).items() if k not in free and k != "random_state"
+            "data": {
+                **dict(zip(("X", "y", "sample_weight", "eval_set"), data, strict=True)),
+                "start_from": start,
+                "initialize": self._fitted_network().w if ready else None,
             },
+            "parameters": parameters,
             "generator": self._random_state,
         }
-        if isinstance(self.random_state, int | np.integer):
-            given["parameters"]["random_state"] = self.random_state
         if solver_name(self) in WHOLE_BATCH:
-            job.journal = {"path": path, **given}
+            job.journal = {"path": asked["checkpoint"], **given}
         else:
-            job.checkpoint = Checkpointer(path, every=asked["every"], **given)
+            job.checkpoint = Checkpointer(asked["checkpoint"], every=asked["every"], **given)
 
     def initialize(self, X, y):
         """Make the network for X and y with its first weights, and train nothing: it can be looked at and set.
@@ -255,19 +283,23 @@ class BaseMLP(CallbackMixin, BaseEstimator):
         >>> from sklearn.neural_network import MLPClassifier as Theirs
         >>> from chainrule import MLPClassifier
         >>> theirs = Theirs((3,), max_iter=5, solver="lbfgs", random_state=0).fit([[0.0], [1.0]], ["a", "b"])
-        >>> MLPClassifier.from_sklearn(theirs).predict([[0.0], [1.0]]).tolist() == theirs.predict([[0.0], [1.0]]).tolist()
+        >>> bool((MLPClassifier.from_sklearn(theirs).predict([[0.0], [1.0]]) == theirs.predict([[0.0], [1.0]])).all())
         True
         """
-        if cls.__name__ not in {c.__name__ for c in type(fitted).__mro__} or not hasattr(fitted, "get_params"):
+        theirs = next(getattr(neural_network, c.__name__) for c in cls.__mro__ if hasattr(neural_network, c.__name__))
+        if not isinstance(fitted, theirs):
             raise TypeError(
-                f"from_sklearn of {cls.__name__} takes a fitted {cls.__name__}, got {type(fitted).__name__}"
+                f"from_sklearn of {cls.__name__} takes a fitted sklearn.neural_network.{theirs.__name__}, got "
+                f"{type(fitted).__module__}.{type(fitted).__name__}"
             )
         check_is_fitted(fitted)
         model = cls(**fitted.get_params(deep=False))
         private = ("_label_binarizer", "_no_improvement_count")
-        own = {k: v for k, v in vars(fitted).items() if k.endswith("_") and not k.startswith("_") or k in private}
-        vars(model).update({k: list(v) if isinstance(v, list) else v for k, v in own.items()})
+        for name, value in vars(fitted).items():
+            if name in private or (name.endswith("_") and not name.startswith("_")):
+                model.__dict__[name] = list(value) if isinstance(value, list) else value
         model._fitted_network()
+        model.stopped_because_ = "scikit-learn fitted it"
         return model
 
     def _has_records(self) -> bool:

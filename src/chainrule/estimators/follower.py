@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
+import chainrule
 from chainrule.descent import DivergenceError
 from chainrule.training import Event, Outcome
 
@@ -21,11 +26,15 @@ NON_FINITE = (
 # What a fit counts, beside its lists.
 _COUNTERS = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_", "_no_improvement_count")
 _LISTS = ("loss_curve_", "validation_scores_")
+_LIBRARIES = tuple(str(Path(module.__file__).parent) + os.sep for module in (chainrule, sklearn))
 
 
-def warn_not_converged(words: str) -> None:
-    """scikit-learn's warning, at the line that called fit."""
-    warnings.warn(words, ConvergenceWarning, stacklevel=8)
+def warn(words: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called fit: the nearest one that is neither ours nor scikit-learn's."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(words, category, stacklevel=level)
 
 
 class Follower:
@@ -108,7 +117,7 @@ class Follower:
         """The end with held-out rows when numbers overflow: that epoch has the loss and score NaN, the best is kept."""
         self._count(float("nan"))
         self._count_score(float("nan"))
-        warn_not_converged(f"{NON_FINITE} {sentence(why)}")
+        warn(f"{NON_FINITE} {sentence(why)}", ConvergenceWarning)
         return Outcome(self.model.history_, str(why), best_epoch=0)
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

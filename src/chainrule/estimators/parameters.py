@@ -50,9 +50,9 @@ _SCIKIT_LEARN = [
     Parameter("batch_size", "auto", [StrOptions({"auto"}), _number(1, integer=True)],
               "Rows of a minibatch; 'auto' is min(200, N). Not used by lbfgs.", "int ≥ 1 or 'auto'"),
     Parameter("learning_rate", "constant", [StrOptions({*STEP_RULES, *SCHEDULES}), tuple, Schedule],
-              "How the step size goes on. For sgd: 'constant', 'invscaling' (learning_rate_init / t^power_t with t the "
-              "rows seen) or 'adaptive' (a fifth whenever tol is not met). For every solver: a schedule over all steps "
-              "of max_iter epochs, such as 'cosine', 'one_cycle' or ('step_decay', {'drop': 0.5}).",
+              "How the step size goes on. 'constant', 'invscaling' (learning_rate_init / t^power_t with t the rows seen) "
+              "or 'adaptive' (a fifth whenever tol is not met), which adam and lbfgs do not look at; or a schedule over "
+              "all steps of max_iter epochs, such as 'cosine', 'one_cycle' or ('step_decay', {'drop': 0.5}).",
               "str, (name, dict) or Schedule"),
     Parameter("learning_rate_init", 0.001, [_number(0, closed="neither")],
               "The first step size γ.", "float > 0"),
@@ -100,7 +100,8 @@ _MORE = [
               "float in [0, 1) or None"),
     Parameter("frozen", (), ["array-like"], "Layers that keep their weights, counted from 1.", "list of int"),
     Parameter("start_from", None, None,
-              "A Network or fitted model whose first layers, as far as their shapes fit, are where training starts.",
+              "A Network or fitted model whose first layers, as far as their shapes fit, are where training starts. "
+              "clone and searches unfit models among the parameters: give them its network_ (or a FrozenEstimator).",
               "Network, fitted model or None"),
     Parameter("scoring", None, [None, str, callable],
               "What early_stopping watches: any of scikit-learn's scorers, by name or as a function of (estimator, X, y); "
@@ -109,13 +110,19 @@ _MORE = [
               "Stop at the end of the epoch in which so many seconds have passed.", "float > 0 or None"),
 ]  # fmt: skip
 
+# Losses that go with any output: for a classifier, of its probabilities.
+_OF_OUTPUTS = {name for row in LOSSES.values() if row.link == "identity" for name in (row.name, *row.aliases)}
+
 _CLASSES = [
-    Parameter("loss", "log_loss", [StrOptions({"log_loss"}), callable, Loss],
-              "The cross-entropy, or a NumPy function of (y, ŷ), both N × outputs, y one-hot and ŷ probabilities, that "
-              "returns one number a row or an output; its derivative is found by the calculus.", "'log_loss' or callable"),
+    Parameter("loss", "log_loss", [StrOptions({"log_loss", *_OF_OUTPUTS}), tuple, callable, Loss],
+              "The cross-entropy; 'squared_error' (Brier's), 'absolute' or 'huber' of the probabilities; or a NumPy "
+              "function of (y, ŷ), both N × outputs, y one-hot and ŷ probabilities, that returns one number a row or an "
+              "output; its derivative is found by the calculus.", "str, (name, dict) or callable"),
     Parameter("class_weight", None, [dict, list, StrOptions({"balanced"}), None],
-              "Weights of the classes, multiplied onto sample_weight: {label: weight}, or 'balanced' for N / (classes · "
-              "rows of the class).", "dict, 'balanced' or None"),
+              "Weights of the classes, multiplied onto sample_weight in training: {label: weight} (1 for a label that is "
+              "not named), or 'balanced' for N / (classes · rows of the class); for multilabel y a list of {0: weight, "
+              "1: weight}, one for each label. Held-out rows count by their sample_weight alone.",
+              "dict, 'balanced', list of dict or None"),
     Parameter("label_smoothing", 0.0, [_number(0, 1)],
               "ε: the targets that are trained on are 1 − ε + ε/C for the class of a row, ε/C for the others.",
               "float in [0, 1)"),
