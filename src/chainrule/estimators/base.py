@@ -16,7 +16,7 @@ from chainrule.engine.threads import one_blas_thread
 from chainrule.network import Layout, Loss, get_activation, own_loss
 from chainrule.training import Checkpointer, History
 
-from .blocks import dense_if_small, row_blocks
+from .blocks import bare, dense_if_small, row_blocks
 from .callbacks import CallbackMixin
 from .follower import NON_FINITE
 from .heldout import own_sets
@@ -150,15 +150,13 @@ class BaseMLP(CallbackMixin, BaseEstimator):
             job.metadata["sample_weight"] = sample_weight
         self._random_state = check_random_state(self.random_state)
         if asked.get("checkpoint") is not None:
-            self._keep_checkpoints(job, (X, y, sample_weight, eval_set), ready, asked)
+            self._keep_checkpoints(job, (checked_X, Y, weights), ready, asked)
         if first:
             self._initialize(sizes, checked_X.dtype)
         else:
             self._go_on(sizes)
-            if ready:
-                self._first_weights(
-                    self.network_.layout, checked_X.dtype
-                )  # what follows draws as a fit without it would
+            if ready:  # draw and forget: what follows draws as in a fit without `initialize`
+                self._first_weights(self.network_.layout, checked_X.dtype)
         check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
         stochastic = solver_name(self) not in WHOLE_BATCH
         if stochastic and not self._has_records():
@@ -213,29 +211,28 @@ class BaseMLP(CallbackMixin, BaseEstimator):
     def _smoothed(self, Y: np.ndarray) -> np.ndarray:
         return Y
 
-    def _keep_checkpoints(self, job: Job, data: tuple, ready: bool, asked: dict[str, Any]) -> None:
+    def _keep_checkpoints(self, job: Job, rows: tuple, ready: bool, asked: dict[str, Any]) -> None:
         """Open the checkpoint before anything random is drawn, so that a resumed fit draws the same."""
         if self.warm_start or job.incremental:
             raise ValueError(
                 "checkpoint keeps one fit from its beginning: it does not go with warm_start or partial_fit"
             )
         self._random_state = own_generator(self.random_state)
-        # The weights do not depend on these, or by what is noted beside them.
+        # The weights do not depend on these, or what they depend on is noted beside them.
         free = {"n_threads", "progress", "verbose", "max_time", "start_from", "random_state"}
         parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in free}
         if isinstance(self.random_state, int | np.integer):
             parameters["random_state"] = self.random_state
-        start = None if self.start_from is None else layers_of(self.start_from)
-        given = {
-            "resume": asked["resume"],
-            "data": {
-                **dict(zip(("X", "y", "sample_weight", "eval_set"), data, strict=True)),
-                "start_from": start,
-                "initialize": self._fitted_network().w if ready else None,
-            },
-            "parameters": parameters,
-            "generator": self._random_state,
+        X, Y, weights = rows
+        data = {
+            "X": bare(X),
+            "y": Y,
+            "sample_weight": weights,
+            "eval_set": [(one.name, bare(one.X), one.Y, one.weights) for one in job.sets] or None,
+            "start_from": None if self.start_from is None else layers_of(self.start_from),
+            "initialize": self._fitted_network().w if ready else None,
         }
+        given = {"resume": asked["resume"], "data": data, "parameters": parameters, "generator": self._random_state}
         if solver_name(self) in WHOLE_BATCH:
             job.journal = {"path": asked["checkpoint"], **given}
         else:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import sklearn
 from sklearn.exceptions import ConvergenceWarning
@@ -26,11 +27,11 @@ NON_FINITE = (
 # What a fit counts, beside its lists.
 _COUNTERS = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_", "_no_improvement_count")
 _LISTS = ("loss_curve_", "validation_scores_")
-_LIBRARIES = tuple(str(Path(module.__file__).parent) + os.sep for module in (chainrule, sklearn))
+_LIBRARIES = tuple(str(Path(module.__file__).parent) + os.sep for module in (chainrule, sklearn, joblib))
 
 
 def warn(words: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line that called fit: the nearest one that is neither ours nor scikit-learn's."""
+    """Warn at the line that called fit: the nearest one that is neither ours nor scikit-learn's (nor joblib's)."""
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
         frame, level = frame.f_back, level + 1

@@ -135,7 +135,7 @@ def dropout_rates(model: Any, hidden: int) -> tuple[float, ...]:
     rates = list(model.dropout) if several else [model.dropout] * hidden
     if several and len(rates) != hidden:
         raise ValueError(f"dropout has {len(rates)} rates for {hidden} hidden layers; give one number, or one for each")
-    if model.dropout and not hidden:
+    if not several and model.dropout and not hidden:
         raise ValueError(f"dropout={model.dropout!r} drops outputs of hidden layers, and there is none")
     for rate in rates:
         FRACTION.check("dropout, the share of a layer's outputs that are dropped,", rate)

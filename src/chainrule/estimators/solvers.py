@@ -244,4 +244,5 @@ class _Iterations:
             self.reason = self.reason or consumer(event) or ""
         if self.reason:
             raise StopIteration
-        self._begin()
+        if self.n_iter < self.model.max_iter:
+            self._begin()
