@@ -271,8 +271,10 @@ def test_scikit_learns_callbacks(solver, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, number(X))
-    print("LOGS", monitor.get_logs(), dir(monitor.get_logs()))
-    assert "epoch" in capsys.readouterr().out
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert len(rows) == 4
+    assert rows[-1]["r2"] == pytest.approx(model.score(X, number(X)))
+    assert "100%" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
