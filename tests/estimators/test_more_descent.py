@@ -70,7 +70,7 @@ CLASS_WEIGHTS = [
 ]
 
 
-@pytest.mark.parametrize("given, of_class", CLASS_WEIGHTS)
+@pytest.mark.parametrize(("given", "of_class"), CLASS_WEIGHTS)
 @pytest.mark.parametrize("sample_weight", [None, np.linspace(0, 2, 30)])
 def test_class_weights_multiply_the_weights_of_rows(given, of_class, sample_weight):
     layout, w = first(C, LABELS)
@@ -79,7 +79,9 @@ def test_class_weights_multiply_the_weights_of_rows(given, of_class, sample_weig
     assert_allclose(moved(plain(C, class_weight=given), LABELS, sample_weight=sample_weight), w - STEP * g, rtol=1e-9)
     whole = plain(C, class_weight=given, solver="lbfgs", max_iter=5)
     other = plain(C, solver="lbfgs", max_iter=5)
-    assert_allclose(moved(whole, LABELS, sample_weight=sample_weight), moved(other, LABELS, sample_weight=weights), rtol=1e-6)
+    assert_allclose(
+        moved(whole, LABELS, sample_weight=sample_weight), moved(other, LABELS, sample_weight=weights), rtol=1e-6
+    )
 
 
 def test_class_weights_of_two_classes_and_of_several_labels():
@@ -107,7 +109,7 @@ def test_class_weights_in_partial_fit_do_not_mind_a_class_that_a_part_lacks():
         plain(C, class_weight="balanced").partial_fit(X, LABELS, classes=["a", "b", "c"])
 
 
-@pytest.mark.parametrize("given, target, words", [
+@pytest.mark.parametrize(("given", "target", "words"), [
     ({"d": 2.0}, LABELS, "class_weight has 'd', which is no class of y; they are a, b, c"),
     ({"a": -1.0}, LABELS, r"class_weight\['a'\] must be a number in \[0, inf\), got -1.0"),
     ({"a": "much"}, LABELS, r"class_weight\['a'\] must be a number"),
@@ -125,7 +127,7 @@ def test_class_weights_that_are_none(given, target, words, solver):
     assert not seen
 
 
-@pytest.mark.parametrize("target, encoded, loss", [(LABELS, Y, "softmax_cross_entropy"),
+@pytest.mark.parametrize(("target", "encoded", "loss"), [(LABELS, Y, "softmax_cross_entropy"),
                                                    (BITS[:, 0], BITS[:, :1], "binary_cross_entropy"),
                                                    (BITS, BITS, "binary_cross_entropy")])  # fmt: skip
 def test_label_smoothing(target, encoded, loss):
@@ -148,7 +150,9 @@ def test_label_smoothing(target, encoded, loss):
 # ---------------------------------------------------------------- dropout
 
 
-@pytest.mark.parametrize("dropout, rates", [(0.5, (0.5, 0.5)), ([0.0, 0.3], (0.0, 0.3)), (np.array([0.2, 0]), (0.2, 0))])
+@pytest.mark.parametrize(
+    ("dropout", "rates"), [(0.5, (0.5, 0.5)), ([0.0, 0.3], (0.0, 0.3)), (np.array([0.2, 0]), (0.2, 0))]
+)
 def test_dropout_drops_in_training_only(dropout, rates):
     layout, w = first()
     model = plain(dropout=dropout)
@@ -223,7 +227,9 @@ def test_weight_decay_shrinks_the_weights_and_not_the_biases():
     assert_allclose(moved(plain(weight_decay=0.25)), shrunk - STEP * g, rtol=1e-9)
     settings = {"max_iter": 3, "learning_rate_init": 0.01}
     for solver in ("sgd", "adam"):
-        assert np.any(moved(plain(solver=solver, weight_decay=0.1, **settings)) != moved(plain(solver=solver, **settings)))
+        assert np.any(
+            moved(plain(solver=solver, weight_decay=0.1, **settings)) != moved(plain(solver=solver, **settings))
+        )
 
 
 def test_adamw_has_its_decay_by_default():
@@ -295,7 +301,9 @@ def test_hyperparameters_come_with_the_solver():
     rms = {rho: moved(plain(solver=("rmsprop", {"rho": rho}), max_iter=3)) for rho in (0.9, 0.99)}
     assert_array_equal(rms[0.9], moved(plain(solver="rmsprop", max_iter=3)))
     assert np.any(rms[0.9] != rms[0.99])
-    assert_array_equal(moved(plain(solver=("adam", {"beta_1": 0.5}), max_iter=3)), moved(plain(solver="adam", beta_1=0.5, max_iter=3)))
+    assert_array_equal(
+        moved(plain(solver=("adam", {"beta_1": 0.5}), max_iter=3)), moved(plain(solver="adam", beta_1=0.5, max_iter=3))
+    )
     signs = Method("signs", lambda w, g, t, step: w - step * np.sign(g), (), {"step": 0.25})
     layout, w = first()
     assert_allclose(moved(plain(solver=signs)), w - STEP * np.sign(gradient(layout, "squared", w, y[:, None])))
@@ -383,7 +391,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("settings, words", REFUSED)
+@pytest.mark.parametrize(("settings", "words"), REFUSED)
 def test_settings_that_make_no_sense_are_refused_before_training(settings, words):
     seen = []
     with pytest.raises((ValueError, TypeError), match=words) as found:
@@ -395,7 +403,7 @@ def test_settings_that_make_no_sense_are_refused_before_training(settings, words
             plain(**settings).initialize(X, y)
 
 
-@pytest.mark.parametrize("settings, words", [
+@pytest.mark.parametrize(("settings", "words"), [
     ({"averaging": 0.9}, "partial_fit does not support averaging=0.9"),
     ({"learning_rate": "cosine"}, "the schedule 'cosine' needs"),
     ({"warm_up": 0.1}, "how many steps there will be"),

@@ -58,7 +58,9 @@ def test_a_loss_of_ones_own_trains_as_the_built_in_one(task, solver):
     built_in = fitted(task, solver=solver, alpha=0.0)
     own = fitted(task, solver=solver, loss=OWN[task], alpha=0.0)
     same_weights(own, built_in, 1e-6)
-    assert own.loss_ == pytest.approx(built_in.loss_ * (2 if task == "numbers" else 1), rel=1e-6)  # ours is a mean there
+    assert own.loss_ == pytest.approx(
+        built_in.loss_ * (2 if task == "numbers" else 1), rel=1e-6
+    )  # ours is a mean there
     assert own.network_.layout.output == built_in.network_.layout.output
     assert_allclose(own.predict_proba(X) if task in CLASSES else own.predict(X),
                     built_in.predict_proba(X) if task in CLASSES else built_in.predict(X), rtol=1e-6)  # fmt: skip
@@ -98,11 +100,13 @@ def test_a_loss_that_needs_numbers_above_one_may_be_written():
     assert np.isfinite(own.loss_)
 
 
-@pytest.mark.parametrize("own, name", [(np.tanh, "tanh"), (lambda z: np.maximum(z, 0.0), "relu"), (lambda z: z.clip(-np.inf, 0) * 0.2 + np.clip(z, 0, None), ("leaky_relu", {"alpha": 0.2})),
+@pytest.mark.parametrize(("own", "name"), [(np.tanh, "tanh"), (lambda z: np.maximum(z, 0.0), "relu"), (lambda z: z.clip(-np.inf, 0) * 0.2 + np.clip(z, 0, None), ("leaky_relu", {"alpha": 0.2})),
                                        (lambda z: np.where(z > 0, z, 0.2 * z), ("leaky_relu", {"alpha": 0.2}))])  # fmt: skip
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_an_activation_of_ones_own_trains_as_the_built_in_one(own, name, solver):
-    same_weights(fitted("number", activation=own, solver=solver), fitted("number", activation=name, solver=solver), 1e-6)
+    same_weights(
+        fitted("number", activation=own, solver=solver), fitted("number", activation=name, solver=solver), 1e-6
+    )
 
 
 def test_parametric_activations_take_their_numbers():
@@ -135,7 +139,7 @@ def test_robust_losses_learn(loss, task, solver):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-@pytest.mark.parametrize("loss, deviance", [
+@pytest.mark.parametrize(("loss", "deviance"), [
     ("poisson", mean_poisson_deviance), ("gamma", mean_gamma_deviance),
     (("tweedie", {"power": 1.3}), lambda y, p: mean_tweedie_deviance(y, p, power=1.3)),
 ])  # fmt: skip
@@ -167,7 +171,9 @@ def test_several_quantiles_never_cross(solver):
     each = [d2_pinball_score(y, q, alpha=a) for a, q in zip(levels, model.predict(X).T, strict=True)]
     assert model.score(X, y) == pytest.approx(np.mean(each))
     weights = np.arange(60.0)
-    each = [d2_pinball_score(y, q, alpha=a, sample_weight=weights) for a, q in zip(levels, model.predict(X).T, strict=True)]
+    each = [
+        d2_pinball_score(y, q, alpha=a, sample_weight=weights) for a, q in zip(levels, model.predict(X).T, strict=True)
+    ]
     assert model.score(X, y, weights) == pytest.approx(np.mean(each))
 
 
@@ -183,7 +189,7 @@ def unrecordable(z):
     return z if z > 0 else 0.0 * z
 
 
-@pytest.mark.parametrize("task, settings, words", [
+@pytest.mark.parametrize(("task", "settings", "words"), [
     ("number", {"loss": ("quantile", {"levels": (0.5, 1.5)})}, r"each of the levels of the loss 'quantile' must be a number in \(0, 1\), got 1.5"),
     ("number", {"loss": ("quantile", {"levels": (0.5, 0.1)})}, "ascending order"),
     ("number", {"loss": ("quantile", {"level": 0.5})}, "no parameter 'level'"),
@@ -233,7 +239,7 @@ def test_what_could_not_be_saved_cannot_be_trained(what, tmp_path):
     from chainrule.interchange import check_can_be_saved
 
     refused = {"loss": lambda y, p: np.sort(y - p, axis=-1) ** 2, "activation": unrecordable}[what]
-    with pytest.raises(ValueError, match="recorded|does not hold"):
+    with pytest.raises(ValueError, match=r"recorded|does not hold"):
         check_can_be_saved(R(**{what: refused}))
     with pytest.raises(ValueError, match="recorded"):
         R(**{what: refused}).fit(X, TARGETS["number"])

@@ -45,11 +45,15 @@ def task(request):
 # ---------------------------------------------------------------- initialize
 
 
-@pytest.mark.parametrize("settings", [{}, {"solver": "lbfgs"}, {"early_stopping": True}, {"dropout": 0.2}, {"solver": "sgd"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"solver": "lbfgs"}, {"early_stopping": True}, {"dropout": 0.2}, {"solver": "sgd"}]
+)
 def test_initialize_and_fit_is_fit(task, settings):
     cls, y = task
     settings = {**SETTINGS, **settings}
-    assert_array_equal(quietly(cls(**settings).initialize(X, y), X, y).network_.w, quietly(cls(**settings), X, y).network_.w)
+    assert_array_equal(
+        quietly(cls(**settings).initialize(X, y), X, y).network_.w, quietly(cls(**settings), X, y).network_.w
+    )
 
 
 def test_what_is_set_after_initialize_is_where_fit_begins(task):
@@ -68,7 +72,9 @@ def test_what_is_set_after_initialize_is_where_fit_begins(task):
     assert_array_equal(model.predict(X), outputs) if cls is C else assert_allclose(model.predict(X), outputs)
     again = cls(**SETTINGS).initialize(X, y)
     quietly(again, X, y)
-    assert_array_equal(quietly(again, X, y).network_.w, quietly(cls(**SETTINGS), X, y).network_.w)  # the second fit is anew
+    assert_array_equal(
+        quietly(again, X, y).network_.w, quietly(cls(**SETTINGS), X, y).network_.w
+    )  # the second fit is anew
 
 
 def test_initialize_is_not_confused():
@@ -140,7 +146,7 @@ def test_a_model_that_is_taken_over_goes_on_and_is_saved(tmp_path):
     cr.save(cls.from_sklearn(quietly(theirs.MLPClassifier(**SETTINGS), X, y)), tmp_path / "n.chainrule")
 
 
-@pytest.mark.parametrize("what, error, words", [
+@pytest.mark.parametrize(("what", "error", "words"), [
     (theirs.MLPRegressor(), TypeError, r"takes a fitted sklearn.neural_network.MLPClassifier, got sklearn.*MLPRegressor"),
     (C(), TypeError, "got chainrule.estimators.mlp.MLPClassifier"),
     (3, TypeError, "got builtins.int"),
@@ -173,7 +179,9 @@ def test_training_starts_from_the_layers_that_fit(name, solver):
     assert_array_equal(model.coefs_[1], A[1])
     fresh = cls(**SETTINGS).initialize(X, y)
     assert_array_equal(model.coefs_[2], fresh.coefs_[2])  # another number of outputs
-    assert_array_equal(quietly(model, X, y).network_.w, quietly(cls(**SETTINGS, start_from=source, solver=solver), X, y).network_.w)
+    assert_array_equal(
+        quietly(model, X, y).network_.w, quietly(cls(**SETTINGS, start_from=source, solver=solver), X, y).network_.w
+    )
 
 
 def test_a_start_with_frozen_layers_trains_the_rest():
@@ -187,13 +195,15 @@ def test_a_start_with_frozen_layers_trains_the_rest():
 def test_searches_keep_a_network_and_a_frozen_model_and_say_why_not_a_model():
     cls, y = TASKS["two"]
     for name in ("a network", "frozen", "their frozen"):
-        search = GridSearchCV(cls(**SETTINGS, start_from=sources()[name]), {"alpha": [0.0, 0.1]}, cv=2, error_score="raise")
+        search = GridSearchCV(
+            cls(**SETTINGS, start_from=sources()[name]), {"alpha": [0.0, 0.1]}, cv=2, error_score="raise"
+        )
         quietly(search, X, y)
     with pytest.raises(ValueError, match="start_from is a MLPRegressor that is not fitted; clone and searches unfit"):
         clone(cls(**SETTINGS, start_from=sources()["our model"])).fit(X, y)
 
 
-@pytest.mark.parametrize("source, error, words", [
+@pytest.mark.parametrize(("source", "error", "words"), [
     (np.ones(3), TypeError, "start_from must be a Network or a fitted model, got ndarray"),
     (R(), ValueError, "start_from is a MLPRegressor that is not fitted"),
     (cr.Network([4, 5, 1]), ValueError, "start_from has no layer that fits: its A_1 is 4 × 5, this network's is 3 × 5"),
@@ -250,7 +260,10 @@ def test_a_file_keeps_the_parameters_and_what_training_goes_on_from(name, tmp_pa
     assert again.stopped_because_ == model.stopped_because_
     assert_array_equal(quietly(again, X, y).network_.w, quietly(model, X, y).network_.w)
     assert again.score(X, y) == model.score(X, y)
-    if settings.keys() & {"learning_rate", "warm_up", "averaging", "early_stopping"} or settings.get("solver") == "lbfgs":
+    if (
+        settings.keys() & {"learning_rate", "warm_up", "averaging", "early_stopping"}
+        or settings.get("solver") == "lbfgs"
+    ):
         return
     again = cr.load(tmp_path / "m.chainrule")
     model = quietly(cls(**{**SETTINGS, **settings}), X, y)
@@ -311,7 +324,10 @@ def test_a_checkpoint_refuses_other_rows_sets_and_starts(solver, tmp_path):
     ):
         with pytest.raises(CheckpointError, match=words):
             R(**settings).fit(*data, **{"checkpoint": path, "eval_set": (frame, y), **more})
-    for other, words in (({"alpha": 0.5}, "alpha was 0.0001 and is 0.5"), ({"start_from": sources()["theirs"]}, "start_from")):
+    for other, words in (
+        ({"alpha": 0.5}, "alpha was 0.0001 and is 0.5"),
+        ({"start_from": sources()["theirs"]}, "start_from"),
+    ):
         with pytest.raises(CheckpointError, match=words):
             R(**{**settings, **other}).fit(frame, y, checkpoint=path, eval_set=(frame, y))
     model = R(**settings).initialize(frame, y)

@@ -89,11 +89,13 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("eval_set, names", FORMS)
+@pytest.mark.parametrize(("eval_set", "names"), FORMS)
 def test_the_forms_of_an_eval_set_and_the_names_in_the_history(eval_set, names):
     model = fitted(labels, eval_set)
     others = {n for n in model.history_.columns() if n not in fitted(labels).history_.columns()}
-    assert others == {"validation_loss", "validation_score"} | {f"{n}_{what}" for n in names for what in ("loss", "score")}
+    assert others == {"validation_loss", "validation_score"} | {
+        f"{n}_{what}" for n in names for what in ("loss", "score")
+    }
     assert model.history_["validation_loss"][-1] == pytest.approx(mean_loss(model, X_new, labels(X_new)))
     if "third" in names:
         assert model.history_["third_score"][-1] == pytest.approx(model.score(X_third, labels(X_third)))
@@ -133,7 +135,7 @@ def test_held_out_rows_count_by_their_sample_weights_and_not_by_classes():
     assert plain.validation_scores_[0] == pytest.approx(plain.score(held[1], held[3]))
 
 
-@pytest.mark.parametrize("y, eval_set, words", [
+@pytest.mark.parametrize(("y", "eval_set", "words"), [
     (number, (X_new[:, :3], number(X_new)), "eval_set 'validation': X has 3 features, but MLPRegressor is expecting 4"),
     (number, (X_new, numbers(X_new)), "eval_set 'validation': y has 2 columns, that of fit has 1"),
     (numbers, (X_new, number(X_new)), "eval_set 'validation': y has 1 columns, that of fit has 2"),
@@ -163,7 +165,9 @@ def test_an_eval_set_that_does_not_fit_is_refused_before_training(y, eval_set, w
 
 
 def test_targets_that_the_loss_does_not_allow_in_an_eval_set():
-    with pytest.raises(ValueError, match="eval_set 'validation': the loss 'gamma' needs y to be finite numbers > 0; row 3"):
+    with pytest.raises(
+        ValueError, match="eval_set 'validation': the loss 'gamma' needs y to be finite numbers > 0; row 3"
+    ):
         R("gamma").fit(X, np.ones(50), eval_set=(X_new, np.where(np.arange(30) == 3, 0.0, 1.0)))
 
 
@@ -179,14 +183,14 @@ def test_an_eval_set_may_lack_a_class_also_with_warm_start():
 SCORERS = [
     (number, "neg_mean_absolute_error"), (number, "r2"), (numbers, "neg_mean_squared_error"),
     (two, "roc_auc"), (two, "neg_log_loss"), (two, "f1_macro"), (labels, "neg_log_loss"), (labels, "balanced_accuracy"),
-    (labels, "roc_auc_ovr"), (bits, "f1_samples"), (bits, "roc_auc"), 
+    (labels, "roc_auc_ovr"), (bits, "f1_samples"), (bits, "roc_auc"),
     (two, make_scorer(log_loss, response_method="predict_proba", greater_is_better=False)),
     (number, lambda model, X, y: -mean_absolute_error(y, model.predict(X))),
 ]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
-@pytest.mark.parametrize("y, scoring", SCORERS)
+@pytest.mark.parametrize(("y", "scoring"), SCORERS)
 def test_any_scorer_of_scikit_learn_may_choose(y, scoring):
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
     model = fitted(y, (X_new, y(X_new)), scoring=scoring, early_stopping=True, max_iter=15, learning_rate_init=0.05)
@@ -217,7 +221,7 @@ def test_data_frames_give_no_warnings_of_names(scoring):
         fitted(two, (new[list("abdc")], two(X_new)), frame)
 
 
-@pytest.mark.parametrize("settings, more, words", [
+@pytest.mark.parametrize(("settings", "more", "words"), [
     ({"scoring": "aucc"}, {"early_stopping": True}, "aucc"),
     ({"scoring": "r2"}, {}, "scoring='r2' scores rows that are watched, and there are none; set early_stopping=True"),
     ({"scoring": "r2", "solver": "lbfgs"}, {}, "there are none; give eval_set"),
@@ -254,7 +258,11 @@ def test_plain_functions_as_callbacks(solver):
         seen.append(event)
         return event.epoch == 3 and "three are enough"
 
-    model = R(hidden_layer_sizes=(5,), solver=solver, random_state=0).set_callbacks(stop).fit(X, number(X), eval_set=(X_new, number(X_new)))
+    model = (
+        R(hidden_layer_sizes=(5,), solver=solver, random_state=0)
+        .set_callbacks(stop)
+        .fit(X, number(X), eval_set=(X_new, number(X_new)))
+    )
     assert [event.epoch for event in seen] == [1, 2, 3]
     assert model.n_iter_ == 3
     assert model.stopped_because_ == "three are enough"
@@ -305,7 +313,7 @@ def test_max_time_ends_at_an_epoch_and_says_so(solver):
     assert model.stopped_because_ == "the time limit of 1e-09 s was reached"
 
 
-@pytest.mark.parametrize("settings, because", [
+@pytest.mark.parametrize(("settings", "because"), [
     ({"max_iter": 2}, "all 2 epochs were done"),
     ({"tol": 10.0, "n_iter_no_change": 1}, "Training loss did not improve more than tol=10.000000 for 1 consecutive epochs."),
     ({"tol": 10.0, "n_iter_no_change": 1, "early_stopping": True}, "Validation score did not improve"),
@@ -349,7 +357,9 @@ def test_parameters_are_cloned_set_pickled_and_searched():
             assert_array_equal(other.fit(X, labels(X)).network_.w, model.network_.w)
         grid = {"dropout": [0.0, 0.5], "solver": ["adam", ("rmsprop", {"rho": 0.9})], "activation": ["tanh", [np.tanh]],
                 "loss": ["log_loss", "squared_error"], "learning_rate": ["constant", "cosine"]}  # fmt: skip
-        search = GridSearchCV(C((4,), max_iter=2, n_threads=1, random_state=0), grid, cv=2, scoring="neg_log_loss").fit(X, labels(X))
+        search = GridSearchCV(C((4,), max_iter=2, n_threads=1, random_state=0), grid, cv=2, scoring="neg_log_loss").fit(
+            X, labels(X)
+        )
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 

@@ -99,13 +99,11 @@ class BaseMLP(CallbackMixin, BaseEstimator):
     def _first_weights(self, layout: Layout, dtype: Any) -> np.ndarray:
         """Glorot & Bengio's bound for weights and biases alike, drawn as scikit-learn draws them, layer by layer."""
         w = np.empty(layout.K)
-        # A layer that no hidden one follows, the output, has the bound of the last hidden one.
-        names = [layer.activation.name for layer in layout.layers[:-1]]
-        names.append(
-            names[-1] if names else "" if isinstance(self.activation, list) else get_activation(self.activation).name
-        )
-        for name, A, b in zip(names, *layout.views(w), strict=True):
-            bound = np.sqrt((2.0 if name == "sigmoid" else 6.0) / sum(A.shape))
+        rows = [layer.activation for layer in layout.layers[:-1]]
+        # The output has the bound of the last hidden layer; of one that there would be, where there is none.
+        rows += rows[-1:] or [layout.output if isinstance(self.activation, list) else get_activation(self.activation)]
+        for row, A, b in zip(rows, *layout.views(w), strict=True):
+            bound = np.sqrt((2.0 if row.name == "sigmoid" else 6.0) / sum(A.shape))
             A[...] = self._random_state.uniform(-bound, bound, A.shape)
             b[...] = self._random_state.uniform(-bound, bound, b.shape)
         return w.astype(dtype, copy=False)

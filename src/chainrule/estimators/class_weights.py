@@ -29,8 +29,8 @@ def class_weights(spec: Any, labels: Sequence[Any], Y: np.ndarray, multilabel: b
         return _looked_up(spec, labels)[codes]
     if isinstance(spec, Mapping) or len(spec) != Y.shape[1]:
         raise ValueError(
-            f"class_weight must be 'balanced' or a list of {Y.shape[1]} {{0: weight, 1: weight}}, one for each label of "
-            f"multilabel y; got {spec!r}"
+            f"class_weight must be 'balanced' or a list of {Y.shape[1]} {{0: weight, 1: weight}}, one for each label, "
+            f"where y is multilabel; got {spec!r}"
         )
     return np.prod([_looked_up(one, (0, 1))[column] for one, column in zip(spec, codes.T, strict=True)], axis=0)
 

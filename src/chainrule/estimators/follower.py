@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
-import chainrule
 from chainrule.descent import DivergenceError
 from chainrule.training import Event, Outcome
 
@@ -27,13 +22,14 @@ NON_FINITE = (
 # What a fit counts, beside its lists.
 _COUNTERS = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_", "_no_improvement_count")
 _LISTS = ("loss_curve_", "validation_scores_")
-_LIBRARIES = tuple(str(Path(module.__file__).parent) + os.sep for module in (chainrule, sklearn, joblib))
+# Packages between the user's line and ours.
+_BETWEEN = ("chainrule", "sklearn", "joblib")
 
 
 def warn(words: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line that called fit: the nearest one that is neither ours nor scikit-learn's (nor joblib's)."""
+    """Warn at the line that called fit: the nearest one that is neither ours nor scikit-learn's."""
     frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
         frame, level = frame.f_back, level + 1
     warnings.warn(words, category, stacklevel=level)
 
@@ -58,7 +54,7 @@ class Follower:
         return self._order
 
     def __call__(self, event: Event) -> str | None:
-        """Record the event; a reason where scikit-learn would stop: n_iter_no_change epochs that are not better by tol."""
+        """Record the event; a reason where scikit-learn would stop: too many epochs that are not better by tol."""
         model = self.model
         self._count(model._reported(event.loss, event.penalty))
         if model.early_stopping:

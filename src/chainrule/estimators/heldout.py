@@ -18,7 +18,6 @@ from chainrule.training import Watched
 
 from .blocks import dense_if_small, row_blocks
 
-
 # The set that decides: what is held out, or the first of one's own; history_ has it as validation_loss and _score.
 FIRST = "validation"
 _FORMS = "eval_set must be (X, y) or (X, y, sample_weight), or a list or dict of such tuples"

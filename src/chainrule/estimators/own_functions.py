@@ -23,16 +23,16 @@ def check_functions(layout: Layout, loss: Loss, dtype: Any) -> None:
         row = layer.activation
         if not is_row(ACTIVATIONS, row):
             what = f"the activation {row.name!r}"
-            _try(what, lambda row=row: _check_elementwise(row))
-            _try(what, lambda row=row: activation_address(row, dtype, 1))
-            _try(what, lambda row=row: slope_address(row, dtype))
+            _try(what, _check_elementwise, row)
+            _try(what, activation_address, row, dtype, 1)
+            _try(what, slope_address, row, dtype)
     if not is_row(LOSSES, loss):
-        _try(f"the loss {loss.name!r}", lambda: loss_address(loss, dtype, layout.sizes[-1]))
+        _try(f"the loss {loss.name!r}", loss_address, loss, dtype, layout.sizes[-1])
 
 
-def _try(what: str, step: Callable[[], Any]) -> None:
+def _try(what: str, step: Callable[..., Any], *given: Any) -> None:
     try:
-        step()
+        step(*given)
     except (AttributeError, TypeError, ValueError, IndexError) as error:
         last = " (it is recorded for one row: write axis=-1 for axis=1)" if isinstance(error, AxisError) else ""
         raise ValueError(f"{what} cannot be recorded as a formula of NumPy: {error}{last}") from error

@@ -1,10 +1,9 @@
-"""Floor 4, estimators: what the parameters ask of the engine: method, step sizes, plan; contradictions are named here."""
+"""Floor 4, estimators: what the parameters ask of the engine: method, step sizes, plan; contradictions are named."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -41,13 +40,13 @@ _STOCHASTIC_ONLY = {
 }
 
 
-def solver_name(model: Any) -> str:
+def solver_name(model: Any) -> Any:
     """The solver's name, where it may be a row or come with hyperparameters."""
     spec = model.solver[0] if isinstance(model.solver, tuple) and model.solver else model.solver
     return getattr(spec, "name", spec)
 
 
-def _with_numbers(name: str, spec: Any, what: str, entry: str) -> tuple[Any, Mapping[str, Any]]:
+def _with_numbers(name: str, spec: Any, what: str, entry: str) -> tuple[Any, Any]:
     """(name or row, its numbers) of a parameter that is a name, a row, or a tuple of name and numbers."""
     if not isinstance(spec, tuple):
         return spec, {}
@@ -60,7 +59,7 @@ def _with_numbers(name: str, spec: Any, what: str, entry: str) -> tuple[Any, Map
 class Descent:
     """How a model moves: the method, its hyperparameters, the step size now; partial_fit hands it to the next one.
 
-    As scikit-learn's optimizer, it keeps the settings that it began with. A schedule is not kept: it belongs to one fit.
+    As scikit-learn's optimizer, it keeps the settings that it began with. A schedule belongs to one fit and is not kept.
     """
 
     method: Method
@@ -110,7 +109,8 @@ def _step_rule(model: Any) -> str:
     """How the step size goes on from epoch to epoch, where no schedule says it."""
     rule = model.learning_rate
     # scikit-learn's adam does not look at it.
-    return rule if isinstance(rule, str) and rule in STEP_RULES and solver_name(model) != "adam" else "constant"
+    followed = isinstance(rule, str) and rule in STEP_RULES and solver_name(model) != "adam"
+    return str(rule) if followed else "constant"
 
 
 def schedule_of(model: Any) -> Schedule | None:
@@ -205,7 +205,7 @@ def _check_whole_batch(model: Any) -> None:
 
 def _check_frozen(model: Any, L: int) -> None:
     for l in model.frozen:
-        if not isinstance(l, Integral) or isinstance(l, bool) or not 1 <= l <= L:
+        if isinstance(l, bool) or not isinstance(l, int | np.integer) or not 1 <= l <= L:
             raise ValueError(f"frozen names layer {l!r}; the layers of this network count from 1 to {L}")
     if len(set(model.frozen)) == L:
         raise ValueError(f"frozen names all {L} layers; nothing would be trained")
@@ -221,7 +221,7 @@ def check_watched(model: Any, eval_set: Any) -> None:
         )
     if whole and model.early_stopping and eval_set is not None:
         raise ValueError(
-            f"early_stopping=True does not go with solver={solver_name(model)!r}, which ends where the loss is smallest; "
+            f"early_stopping=True does not go with solver={solver_name(model)!r}, which ends where the loss is least; "
             "use solver='adam', or set early_stopping=False: eval_set is then only recorded"
         )
 

@@ -35,7 +35,7 @@ INTERRUPTED = "Training interrupted by user."
 
 @dataclass
 class Job:
-    """What a fit is asked beside the parameters: the rows as they were given, sets to watch, where to keep checkpoints."""
+    """What a fit is asked beside the parameters: the rows as they were given, sets to watch, where checkpoints go."""
 
     X: Any
     y: Any
@@ -205,7 +205,7 @@ class _MeanError:
 
 
 class _Iterations:
-    """What is kept of every iteration of L-BFGS: its point, for Ctrl-C; its loss, for the history, bar and callbacks."""
+    """What is kept of every iteration of L-BFGS: its point, for Ctrl-C; its loss, for history, bar and callbacks."""
 
     def __init__(self, model: Any, objective: _MeanError, x: np.ndarray, tasks: FitTasks, watch: Watcher | None):
         self.model, self.objective, self.x, self.watch = model, objective, x, watch

@@ -10,7 +10,7 @@ from chainrule.engine import Network
 
 
 def layers_of(source: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(A_l, b_l) of a Network, or of a fitted model that has `network_` or scikit-learn's `coefs_` and `intercepts_`."""
+    """(A_l, b_l) of a Network, or of a fitted model with `network_` or scikit-learn's `coefs_` and `intercepts_`."""
     found = getattr(source, "network_", source)
     if isinstance(found, Network):
         return list(zip(found.A, found.b, strict=True))
@@ -18,7 +18,7 @@ def layers_of(source: Any) -> list[tuple[np.ndarray, np.ndarray]]:
         return list(zip(source.coefs_, source.intercepts_, strict=True))
     if hasattr(source, "fit"):
         raise ValueError(
-            f"start_from is a {type(source).__name__} that is not fitted; clone and searches unfit the models among the "
+            f"start_from is a {type(source).__name__} that is not fitted; clone and searches unfit models among the "
             "parameters: give the fitted one's network_, or sklearn.frozen.FrozenEstimator of it"
         )
     raise TypeError(f"start_from must be a Network or a fitted model, got {type(source).__name__}, which is neither")
