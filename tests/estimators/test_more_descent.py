@@ -112,6 +112,7 @@ def test_class_weights_in_partial_fit_do_not_mind_a_class_that_a_part_lacks():
 @pytest.mark.parametrize(("given", "target", "words"), [
     ({"d": 2.0}, LABELS, "class_weight has 'd', which is no class of y; they are a, b, c"),
     ({"a": -1.0}, LABELS, r"class_weight\['a'\] must be a number in \[0, inf\), got -1.0"),
+    ({"a": 0.0, "b": 0, "c": 0}, LABELS, "gives no class any weight"),
     ({"a": "much"}, LABELS, r"class_weight\['a'\] must be a number"),
     ([{0: 1}], LABELS, "class_weight must be {label: weight} or 'balanced' for labels"),
     ({0: 1}, BITS, "class_weight must be 'balanced' or a list of 3"),

@@ -85,6 +85,13 @@ def test_the_row_of_a_loss_serves_where_its_link_does():
             fitted(task, loss=LOSSES[loss])
 
 
+def test_the_name_of_a_loss_of_ones_own_means_nothing():
+    def squared(y, p):
+        return half_square(y, p)
+
+    assert fitted("numbers", loss=squared).loss_ == fitted("numbers", loss=half_square).loss_
+
+
 def test_a_focal_loss_of_ones_own_learns():
     def focal(y, p):
         return -np.sum(y * (1 - p) ** 2 * np.log(p), axis=-1)

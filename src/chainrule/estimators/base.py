@@ -13,7 +13,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from chainrule.engine import Network, predict
 from chainrule.engine.threads import one_blas_thread
-from chainrule.network import Layout, Loss, get_activation, own_loss
+from chainrule.network import LOSSES, Layout, Loss, get_activation, own_loss
+from chainrule.network.rows import is_row
 from chainrule.training import Checkpointer, History
 
 from .blocks import bare, dense_if_small, row_blocks
@@ -315,8 +316,10 @@ class BaseMLP(CallbackMixin, BaseEstimator):
         y : array-like, N (labels or numbers) or N × outputs
         sample_weight : array-like of N numbers ≥ 0, optional
         eval_set : (X, y), (X, y, sample_weight), or a list or dict of such tuples, optional
-            Rows that are looked at after every epoch: their loss and score are in `history_`. With `early_stopping`
-            the first set takes the place of the part that would be held out.
+            Rows that are looked at after every epoch: `history_` has the loss and score of the first set as
+            `validation_loss` and `validation_score`, of the k-th other one as `eval_k_loss` and `eval_k_score`, and
+            where a dict names them under these names. With `early_stopping` the first set takes the place of the part
+            that would be held out; without it nothing is changed by them.
         checkpoint : path, optional
             A file from which this fit goes on if it is killed, with the same bits as if it had not been. Loading it
             runs no code. For lbfgs it is a journal of its evaluations.
@@ -355,7 +358,8 @@ class BaseMLP(CallbackMixin, BaseEstimator):
 
     def _reported(self, data: float, penalty: float) -> float:
         """Our mean loss in scikit-learn's scale: its squared error is averaged over outputs, the penalty is not."""
-        share = self.n_outputs_ if self._loss_row().name == "squared" else 1
+        row = self._loss_row()
+        share = self.n_outputs_ if row.name == "squared" and is_row(LOSSES, row) else 1
         return data / share + penalty
 
     def _has_partial_fit(self) -> bool:

@@ -43,6 +43,7 @@ def _looked_up(weights: Any, labels: Sequence[Any]) -> np.ndarray:
         raise ValueError(
             f"class_weight has {next(iter(unknown))!r}, which is no class of y; they are {', '.join(map(str, labels))}"
         )
-    return np.array(
-        [NOT_NEGATIVE.check(f"class_weight[{label!r}]", weights.get(label, 1.0)) for label in labels], dtype=float
-    )
+    found = [NOT_NEGATIVE.check(f"class_weight[{label!r}]", weights.get(label, 1.0)) for label in labels]
+    if not any(found):
+        raise ValueError(f"class_weight={weights!r} gives no class any weight")
+    return np.array(found)

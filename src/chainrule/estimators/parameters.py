@@ -39,7 +39,8 @@ _SCIKIT_LEARN = [
     Parameter("hidden_layer_sizes", (100,), ["array-like", _number(1, integer=True)],
               "Units of each hidden layer, D_1 … D_{L-1}; () is a linear model.", "array-like of int"),
     Parameter("activation", "relu", [StrOptions({"identity", "logistic", "tanh", "relu"}), str, list, tuple, callable],
-              "σ of the hidden layers: a name, a NumPy function, or a list with one for each layer.", "str"),
+              "σ of the hidden layers: a name, (name, {number: value}) as in ('leaky_relu', {'alpha': 0.2}), a NumPy "
+              "function, or a list with one of these for each layer.", "str, (name, dict), callable or list"),
     Parameter("solver", "adam", [StrOptions(set(SOLVERS)), tuple, Method],
               "The method of descent: 'lbfgs', 'sgd' (with momentum), 'adam', or any other row of the table of "
               "methods; ('rmsprop', {'rho': 0.99}) sets hyperparameters that are no parameters here.",
@@ -70,7 +71,8 @@ _SCIKIT_LEARN = [
     Parameter("momentum", 0.9, [_number(0, 1, closed="both")], "μ of sgd.", "float in [0, 1]"),
     Parameter("nesterovs_momentum", True, ["boolean"], "Whether sgd's momentum is Nesterov's.", "bool"),
     Parameter("early_stopping", False, ["boolean"],
-              "Hold out validation_fraction of the rows, stop when their score no longer rises, keep the best weights.",
+              "Hold out validation_fraction of the rows (or watch the first eval_set of fit), stop when their score no "
+              "longer rises, keep the best weights. lbfgs does not look at it.",
               "bool"),
     Parameter("validation_fraction", 0.1, [_number(0, 1)], "The share of rows held out.", "float in [0, 1)"),
     Parameter("beta_1", 0.9, [_number(0, 1)], "Adam's decay of the first moment.", "float in [0, 1)"),
@@ -154,7 +156,8 @@ _TABLE = [
     Parameter("hidden_layer_sizes", (128, 64), ["array-like", _number(1, integer=True)],
               "Units of each hidden layer.", "array-like of int"),
     Parameter("activation", "relu", [str, list, tuple, callable],
-              "σ of the hidden layers: a name, a NumPy function, or a list with one for each layer.", "str"),
+              "σ of the hidden layers: a name, (name, {number: value}) as in ('leaky_relu', {'alpha': 0.2}), a NumPy "
+              "function, or a list with one of these for each layer.", "str, (name, dict), callable or list"),
     Parameter("epochs", "auto", [StrOptions({"auto"}), _number(1, integer=True)],
               "Passes over the training rows; the weights of the best one are kept. 'auto': by the number of rows.",
               "int ≥ 1 or 'auto'"),
@@ -202,8 +205,8 @@ _ATTRIBUTES = [
     Attribute("loss_curve_", "list of float", "loss_ of every epoch, each batch as it was before its step. Not with "
               "lbfgs."),
     Attribute("validation_scores_", "list of float or None",
-              "With early_stopping: the accuracy (regression: R²) on the rows held out, after every epoch. Not with "
-              "lbfgs."),
+              "With early_stopping: the score (accuracy, R², or that of scoring) of the rows held out, after every "
+              "epoch. Not with lbfgs."),
     Attribute("best_validation_score_", "float or None", "The largest of validation_scores_. Not with lbfgs."),
     Attribute("t_", "int", "The rows seen in training, every one counted in every epoch."),
     Attribute("n_iter_", "int", "Epochs (lbfgs: iterations) of the last fit."),

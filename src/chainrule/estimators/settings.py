@@ -59,7 +59,7 @@ def _with_numbers(name: str, spec: Any, what: str, entry: str) -> tuple[Any, Any
 class Descent:
     """How a model moves: the method, its hyperparameters, the step size now; partial_fit hands it to the next one.
 
-    As scikit-learn's optimizer, it keeps the settings that it began with. A schedule belongs to one fit and is not kept.
+    As scikit-learn's optimizer, it keeps the settings that it began with. A schedule is not kept: it is of one fit.
     """
 
     method: Method
