@@ -278,7 +278,7 @@ class BaseMLP(CallbackMixin, BaseEstimator):
 
         >>> from sklearn.neural_network import MLPClassifier as Theirs
         >>> from chainrule import MLPClassifier
-        >>> theirs = Theirs((3,), max_iter=5, solver="lbfgs", random_state=0).fit([[0.0], [1.0]], ["a", "b"])
+        >>> theirs = Theirs((3,), solver="lbfgs", random_state=0).fit([[0.0], [1.0]], ["a", "b"])
         >>> bool((MLPClassifier.from_sklearn(theirs).predict([[0.0], [1.0]]) == theirs.predict([[0.0], [1.0]])).all())
         True
         """
