@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,6 +77,9 @@ class BaseMLP(CallbackMixin, BaseEstimator):
     def _hidden(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         sizes = [sizes] if not hasattr(sizes, "__iter__") else list(sizes)
+        for D in sizes:
+            if isinstance(D, bool) or not isinstance(D, Real):
+                raise ValueError(f"hidden_layer_sizes must be whole numbers > 0, got {D!r} in {sizes}")
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes

@@ -38,7 +38,7 @@ def _number(low: float, high: float | None = None, closed: str = "left", integer
 _SCIKIT_LEARN = [
     Parameter("hidden_layer_sizes", (100,), ["array-like", _number(1, integer=True)],
               "Units of each hidden layer, D_1 … D_{L-1}; () is a linear model.", "array-like of int"),
-    Parameter("activation", "relu", [StrOptions({"identity", "logistic", "tanh", "relu"}), str, list, tuple, callable],
+    Parameter("activation", "relu", [str, list, tuple, callable],
               "σ of the hidden layers: a name, (name, {number: value}) as in ('leaky_relu', {'alpha': 0.2}), a NumPy "
               "function, or a list with one of these for each layer.", "str, (name, dict), callable or list"),
     Parameter("solver", "adam", [StrOptions(set(SOLVERS)), tuple, Method],

@@ -173,6 +173,8 @@ def _dropout_seed(random_state: np.random.RandomState) -> int:
 
 def check_settings(model: Any) -> None:
     """Parameters that are each in range but contradict one another: one sentence, before anything is trained."""
+    _with_numbers("loss", model.loss, "function", "number")
+    _with_numbers("activation", model.activation, "function, a list with one for each layer", "number")
     if solver_name(model) in WHOLE_BATCH:
         _check_whole_batch(model)
     else:
