@@ -147,7 +147,7 @@ FORGED = {
     "a size without end": ("linear", at("state", "attributes", "network_", "sizes")([2**62, 1]), "does not fit"),
     "a width of 0": ("table of truth", lambda h, m: forge_width(m, 0.0), "width must be"),
     "an array that is left": ("linear", at("state", "attributes", "t_")(None), "t_ must be"),
-    "another model": ("linear", at("model")("MLPClassifier"), "loss"),
+    "another model": ("linear", at("model")("MLPClassifier"), "no labels"),
     "no model": ("linear", at("model")("os.system"), "no kind of model"),
     "no state": ("linear", lambda h, m: m.pop("state"), "'state' is missing"),
     "an array of nobody": ("linear", lambda h, m: forge_array(h), "belongs to nothing"),

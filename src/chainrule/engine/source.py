@@ -86,7 +86,7 @@ def _record_value(row: Activation, D: int) -> Graph:
 def _record_slope(row: Activation) -> Graph:
     names = list(row.parameters)
     examples = [row.parameters[k] for k in names]
-    a = float(np.asarray(row(0.3)))
+    a = float(np.asarray(row(np.float64(0.3))))
 
     def stated(z, a, *p):
         return row.slope(z, a, **dict(zip(names, p, strict=True)))  # type: ignore[misc]

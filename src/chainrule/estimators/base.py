@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn import neural_network
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils import check_random_state
@@ -13,15 +15,17 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from chainrule.engine import Network, predict
 from chainrule.engine.threads import one_blas_thread
-from chainrule.network import Layout, Loss, own_loss
+from chainrule.network import LOSSES, Layout, Loss, get_activation, own_loss
+from chainrule.network.rows import is_row
 from chainrule.training import Checkpointer, EvaluationJournal, History
 from chainrule.training.checkpoint import check_every
 
-from .blocks import dense_if_small, row_blocks
+from .blocks import bare, dense_if_small, row_blocks
 from .callbacks import CallbackMixin
 from .follower import NON_FINITE
 from .heldout import HeldOut, own_sets
-from .settings import WHOLE_BATCH, Descent, check_settings, own_generator, solver_name
+from .own_functions import check_functions
+from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, own_generator, solver_name
 from .solvers import Job, fit_lbfgs, fit_stochastic
 from .transfer import copy_layers, layers_of
 
@@ -64,10 +68,16 @@ def _parameters(name: str, letter: str, sentence: str) -> property:
     return property(get, put, doc=sentence)
 
 
+def is_function(loss: Any) -> bool:
+    """Whether a loss is a function of one's own, and not a name or a row."""
+    return callable(loss) and not isinstance(loss, Loss)
+
+
 class BaseMLP(CallbackMixin, BaseEstimator):
     """What classifier and regressor share: checking, first weights, fitting, predicting."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    _descent: Descent | None = None
 
     coefs_ = _parameters("coefs_", "A", "A_1 … A_L, as views into `network_.w`: what is written there is used.")
     intercepts_ = _parameters("intercepts_", "b", "b_1 … b_L, as views into `network_.w`.")
@@ -75,6 +85,9 @@ class BaseMLP(CallbackMixin, BaseEstimator):
     def _hidden(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         sizes = [sizes] if not hasattr(sizes, "__iter__") else list(sizes)
+        for D in sizes:
+            if isinstance(D, bool) or not isinstance(D, Real):
+                raise ValueError(f"hidden_layer_sizes must be whole numbers > 0, got {D!r} in {sizes}")
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
@@ -90,9 +103,8 @@ class BaseMLP(CallbackMixin, BaseEstimator):
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
         A, b = ([np.asarray(part) for part in self.__dict__[name]] for name in ("coefs_", "intercepts_"))
         sizes = [*(part.shape[0] for part in A), A[-1].shape[1]]
-        layout = Layout.of(sizes, self.activation, self.out_activation_)
         w = np.concatenate([part.ravel() for part in [*A, *b]])
-        self.network_ = Network.from_layout(layout, w.astype(np.result_type(w, np.float32), copy=False))
+        self.network_ = Network.from_layout(self._layout(sizes), w.astype(np.result_type(w, np.float32), copy=False))
         del self.__dict__["coefs_"], self.__dict__["intercepts_"]
         self._forget()
         return self.network_
@@ -100,17 +112,22 @@ class BaseMLP(CallbackMixin, BaseEstimator):
     def _first_weights(self, layout: Layout, dtype: Any) -> np.ndarray:
         """Glorot & Bengio's bound for weights and biases alike, drawn as scikit-learn draws them, layer by layer."""
         w = np.empty(layout.K)
-        factor = 2.0 if self.activation == "logistic" else 6.0
-        for A, b in zip(*layout.views(w), strict=True):
-            bound = np.sqrt(factor / sum(A.shape))
+        rows = [layer.activation for layer in layout.layers[:-1]]
+        # The output has the bound of the last hidden layer; of one that there would be, where there is none.
+        rows += rows[-1:] or [layout.output if isinstance(self.activation, list) else get_activation(self.activation)]
+        for row, A, b in zip(rows, *layout.views(w), strict=True):
+            bound = np.sqrt((2.0 if row.name == "sigmoid" else 6.0) / sum(A.shape))
             A[...] = self._random_state.uniform(-bound, bound, A.shape)
             b[...] = self._random_state.uniform(-bound, bound, b.shape)
         return w.astype(dtype, copy=False)
 
+    def _layout(self, sizes: list[int]) -> Layout:
+        return Layout.of(sizes, self.activation, self.out_activation_)
+
     def _initialize(self, sizes: list[int], dtype: Any) -> None:
         self.n_iter_ = 0
         self.t_ = 0
-        layout = Layout.of(sizes, self.activation, self._loss_row().link)
+        layout = self._layout(sizes)
         self.n_layers_ = layout.L + 1
         self.network_ = Network.from_layout(layout, self._first_weights(layout, dtype))
         if self.start_from is not None:
@@ -121,7 +138,7 @@ class BaseMLP(CallbackMixin, BaseEstimator):
 
     def _forget(self) -> None:
         self.history_ = History()
-        self._descent: Descent | None = None
+        self._descent = None
 
     def _start_records(self) -> None:
         """What sgd and adam report epoch by epoch; scikit-learn has none of it for lbfgs."""
@@ -133,16 +150,20 @@ class BaseMLP(CallbackMixin, BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, **asked: Any):
         check_settings(self)
-        job = Job(X, y, incremental, metadata={} if sample_weight is None else {"sample_weight": sample_weight})
+        eval_set = asked.get("eval_set")
+        if not incremental:
+            check_watched(self, eval_set)
         ready = self.__dict__.pop("_is_ready", False)  # `initialize` made the network, this fit moves it
         first = not self._has_weights() or not (self.warm_start or incremental or ready)
-        checked_X, Y, weights, sizes = self._prepare(
-            X, y, sample_weight, known=incremental or ready, partial=incremental, reset=first
-        )
+        checked_X, Y, weights, sizes = self._prepare(X, y, sample_weight, known=incremental or ready, reset=first)
+        job = Job(X, y, incremental, own_sets(self, eval_set))
+        if sample_weight is not None:
+            job.metadata["sample_weight"] = sample_weight
         self._random_state = check_random_state(self.random_state)
-        job.sets = own_sets(self, asked.get("eval_set"))
-        with self._keep_checkpoints(job, self._given(checked_X, Y, sample_weight, job.sets, ready), asked):
+        given = self._given(checked_X, Y, sample_weight, job.sets, ready)
+        with self._keep_checkpoints(job, given, asked):
             self._make_ready(first, ready, sizes, checked_X.dtype)
+            check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
             stochastic = solver_name(self) not in WHOLE_BATCH
             if stochastic and not self._has_records():
                 self._start_records()
@@ -156,24 +177,30 @@ class BaseMLP(CallbackMixin, BaseEstimator):
         """The network that the fit moves: a new one, or the one that is there if it fits."""
         if first:
             self._initialize(sizes, dtype)
-        elif list(self._fitted_network().sizes) != sizes:
+            return
+        self._go_on(sizes)
+        if ready:  # draw and forget: what follows draws as in a fit without `initialize`
+            self._first_weights(self.network_.layout, dtype)
+
+    def _go_on(self, sizes: list[int]) -> None:
+        """Take the network that is there, with the activations that are asked for now."""
+        net = self._fitted_network()
+        if list(net.sizes) != sizes:
             raise ValueError(
-                f"the fit goes on with the network of the last one, whose layer sizes are {list(self.network_.sizes)}; "
+                f"the fit goes on with the network of the last one, whose layer sizes are {list(net.sizes)}; "
                 f"now they would be {sizes}. Keep them, or set warm_start=False and call fit"
             )
-        elif ready:
-            self._first_weights(self.network_.layout, dtype)  # what follows draws as a fit without it would
+        layout = self._layout(sizes)
+        if layout != net.layout:
+            self.network_ = Network.from_layout(layout, net.w)
 
-    def _prepare(
-        self, X: Any, y: Any, sample_weight: Any, known: bool = False, partial: bool = False, reset: bool = True
-    ) -> tuple[Any, ...]:
+    def _prepare(self, X: Any, y: Any, sample_weight: Any, known: bool = False, reset: bool = True) -> tuple[Any, ...]:
         """(X, Y, weights, layer sizes), checked; Y is N × D_L."""
         hidden = self._hidden()
         X, Y = self._validate_input(X, y, known, reset=reset)
         Y = Y.reshape(X.shape[0], -1)
-        weights = self._class_weights(Y, self._checked_weights(sample_weight, X), partial)
         self._set_outputs(Y.shape[1])
-        return X, self._spread(Y), weights, [X.shape[1], *hidden, self.n_outputs_]
+        return X, self._spread(Y), self._checked_weights(sample_weight, X), [X.shape[1], *hidden, self.n_outputs_]
 
     def _checked_weights(self, sample_weight: Any, X: Any) -> np.ndarray | None:
         return None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -275,19 +302,23 @@ class BaseMLP(CallbackMixin, BaseEstimator):
         >>> from sklearn.neural_network import MLPClassifier as Theirs
         >>> from chainrule import MLPClassifier
         >>> theirs = Theirs((3,), solver="lbfgs", random_state=0).fit([[0.0], [1.0]], ["a", "b"])
-        >>> MLPClassifier.from_sklearn(theirs).predict([[0.0], [1.0]]).tolist() == theirs.predict([[0.0], [1.0]]).tolist()
+        >>> bool((MLPClassifier.from_sklearn(theirs).predict([[0.0], [1.0]]) == theirs.predict([[0.0], [1.0]])).all())
         True
         """
-        if cls.__name__ not in {c.__name__ for c in type(fitted).__mro__} or not hasattr(fitted, "get_params"):
+        theirs = next(getattr(neural_network, c.__name__) for c in cls.__mro__ if hasattr(neural_network, c.__name__))
+        if not isinstance(fitted, theirs):
             raise TypeError(
-                f"from_sklearn of {cls.__name__} takes a fitted {cls.__name__}, got {type(fitted).__name__}"
+                f"from_sklearn of {cls.__name__} takes a fitted sklearn.neural_network.{theirs.__name__}, got "
+                f"{type(fitted).__module__}.{type(fitted).__name__}"
             )
         check_is_fitted(fitted)
         model = cls(**fitted.get_params(deep=False))
         private = ("_label_binarizer", "_no_improvement_count")
-        own = {k: v for k, v in vars(fitted).items() if (k.endswith("_") and not k.startswith("_")) or k in private}
-        vars(model).update({k: list(v) if isinstance(v, list) else v for k, v in own.items()})
+        for name, value in vars(fitted).items():
+            if name in private or (name.endswith("_") and not name.startswith("_")):
+                model.__dict__[name] = list(value) if isinstance(value, list) else value
         model._fitted_network()
+        model.stopped_because_ = "scikit-learn fitted it"
         return model
 
     def _has_records(self) -> bool:
@@ -308,8 +339,10 @@ class BaseMLP(CallbackMixin, BaseEstimator):
         y : array-like, N (labels or numbers) or N × outputs
         sample_weight : array-like of N numbers ≥ 0, optional
         eval_set : (X, y), (X, y, sample_weight), or a list or dict of such tuples, optional
-            Rows that are looked at after every epoch: their loss and score are in `history_`. With `early_stopping`
-            the first set takes the place of the part that would be held out.
+            Rows that are looked at after every epoch: `history_` has the loss and score of the first set as
+            `validation_loss` and `validation_score`, of the k-th other one as `eval_k_loss` and `eval_k_score`, and
+            where a dict names them under these names. With `early_stopping` the first set takes the place of the part
+            that would be held out; without it nothing is changed by them.
         checkpoint : path, optional
             A file from which this fit goes on if it is killed, with the same bits as if it had not been. Loading it
             runs no code. For lbfgs it is a journal of its evaluations.
@@ -368,7 +401,8 @@ class BaseMLP(CallbackMixin, BaseEstimator):
 
     def _reported(self, data: float, penalty: float) -> float:
         """Our mean loss in scikit-learn's scale: its squared error is averaged over outputs, the penalty is not."""
-        share = self.n_outputs_ if self._loss_row().name == "squared" else 1
+        row = self._loss_row()
+        share = self.n_outputs_ if row.name == "squared" and is_row(LOSSES, row) else 1
         return data / share + penalty
 
     def _has_partial_fit(self) -> bool:

@@ -30,6 +30,11 @@ def _dense(X: Any, dtype: Any) -> np.ndarray:
     return np.asarray(X.toarray() if issparse(X) else X, dtype)
 
 
+def bare(X: Any) -> Any:
+    """X as arrays and nothing else, to be hashed: a sparse table notes what it was asked before."""
+    return (X.data, X.indices, X.indptr, X.shape) if issparse(X) else X
+
+
 def row_blocks(X: Any, dtype: Any) -> Iterator[tuple[slice, np.ndarray]]:
     """(which rows, these rows dense in `dtype`): the whole of X where that needs no copy."""
     N = X.shape[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -21,11 +22,16 @@ NON_FINITE = (
 # What a fit counts, beside its lists.
 _COUNTERS = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_", "_no_improvement_count")
 _LISTS = ("loss_curve_", "validation_scores_")
+# Packages between the user's line and ours.
+_BETWEEN = ("chainrule", "sklearn", "joblib")
 
 
-def warn_not_converged(words: str) -> None:
-    """scikit-learn's warning, at the line that called fit."""
-    warnings.warn(words, ConvergenceWarning, stacklevel=8)
+def warn(words: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called fit: the nearest one that is neither ours nor scikit-learn's."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(words, category, stacklevel=level)
 
 
 class Follower:
@@ -48,7 +54,7 @@ class Follower:
         return self._order
 
     def __call__(self, event: Event) -> str | None:
-        """Record the event; a reason where scikit-learn would stop: n_iter_no_change epochs that are not better by tol."""
+        """Record the event; a reason where scikit-learn would stop: too many epochs that are not better by tol."""
         model = self.model
         self._count(model._reported(event.loss, event.penalty))
         if model.early_stopping:
@@ -108,7 +114,7 @@ class Follower:
         """The end with held-out rows when numbers overflow: that epoch has the loss and score NaN, the best is kept."""
         self._count(float("nan"))
         self._count_score(float("nan"))
-        warn_not_converged(f"{NON_FINITE} {sentence(why)}")
+        warn(f"{NON_FINITE} {sentence(why)}", ConvergenceWarning)
         return Outcome(self.model.history_, str(why), best_epoch=0)
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -10,14 +10,14 @@ from sklearn.callback import with_callbacks
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from chainrule.network import Loss, check_targets, get_loss
+from chainrule.network import Loss, check_targets, get_activation, get_loss
 
-from .base import BaseMLP
+from .base import BaseMLP, is_function
+from .class_weights import class_weights
 from .parameters import (
     ATTRIBUTES,
     CLASSIFIER_PARAMETERS,
@@ -115,11 +115,19 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
         self.out_activation_ = "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
     def _loss_row(self) -> Loss:
-        if isinstance(self.loss, Loss):
-            return self.loss
-        if callable(self.loss):
-            return self._own_loss(self.loss, self.out_activation_)
-        return get_loss("softmax_cross_entropy" if self.out_activation_ == "softmax" else "binary_cross_entropy")
+        output = get_activation(self.out_activation_).name
+        if isinstance(self.loss, str) and self.loss == "log_loss":
+            return get_loss("softmax_cross_entropy" if output == "softmax" else "binary_cross_entropy")
+        if is_function(self.loss):
+            return self._own_loss(self.loss, output)
+        row = get_loss(self.loss)
+        if row.link == output:
+            return row
+        if row.link != "identity":
+            raise ValueError(
+                f"the loss {row.name!r} goes with the output activation {row.link!r}, and these classes have a {output}"
+            )
+        return self._own_loss(row, output)
 
     def _class_weights(self, Y: np.ndarray, weights: Any, partial: bool) -> Any:
         if self.class_weight is None:
@@ -129,8 +137,11 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
                 "class_weight='balanced' needs all rows at once, partial_fit sees a part; give the weights as "
                 "{label: weight}, from sklearn.utils.class_weight.compute_class_weight over all of y"
             )
-        found = compute_sample_weight(self.class_weight, self._label_binarizer.inverse_transform(Y.astype(int)))
+        found = class_weights(self.class_weight, self.classes_.tolist(), Y, self._is_multilabel())
         return found if weights is None else found * weights
+
+    def _is_multilabel(self) -> bool:
+        return self._label_binarizer.y_type_.startswith("multilabel")
 
     def _smoothed(self, Y: np.ndarray) -> np.ndarray:
         if not self.label_smoothing:
@@ -141,12 +152,23 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
     def _decoded(self, Y: np.ndarray) -> np.ndarray:
         return self._label_binarizer.inverse_transform(Y.astype(int))
 
-    def _validate_input(self, X, y, incremental, reset):
+    def _watched_input(self, X, y):
+        X, y = self._validated(X, y, reset=False)
+        if self._is_multilabel() != type_of_target(y).startswith("multilabel"):
+            raise ValueError(f"y is {type_of_target(y)}, that of fit is {self._label_binarizer.y_type_}")
+        unseen = np.setdiff1d(unique_labels(y), self.classes_)
+        if len(unseen):
+            raise ValueError(f"y has the class {unseen[0]!s}, which y of fit has not")
+        return X, self._label_binarizer.transform(y).astype(bool)
+
+    def _validated(self, X, y, reset):
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=(np.float64, np.float32), reset=reset
         )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _validate_input(self, X, y, incremental, reset):
+        X, y = self._validated(X, y, reset)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
@@ -295,9 +317,6 @@ scale. The guide "From scikit-learn" has the whole table.
     ):
         store(self, PARAMETERS, locals())
 
-    def _is_own_loss(self) -> bool:
-        return callable(self.loss) and not isinstance(self.loss, Loss)
-
     def _set_outputs(self, D: int) -> None:
         self.n_outputs_ = D
         row = self._loss_row()
@@ -309,13 +328,20 @@ scale. The guide "From scikit-learn" has the whole table.
         self.out_activation_ = "logistic" if row.link == "sigmoid" else row.link
 
     def _loss_row(self) -> Loss:
-        return self._own_loss(self.loss, "identity") if self._is_own_loss() else get_loss(self.loss)
+        return self._own_loss(self.loss, "identity") if is_function(self.loss) else get_loss(self.loss)
 
     def _spread(self, Y: np.ndarray) -> np.ndarray:
         return np.repeat(Y, self.n_outputs_, axis=1) if self._loss_row().repeats_target else Y
 
     def _decoded(self, Y: np.ndarray) -> np.ndarray:
         return Y[:, 0] if Y.shape[1] == 1 or self._loss_row().repeats_target else Y
+
+    def _watched_input(self, X, y):
+        X, y = self._validate_input(X, y, incremental=True, reset=False)
+        targets = 1 if self._loss_row().repeats_target else self.n_outputs_
+        if y.size != targets * len(y):
+            raise ValueError(f"y has {y.size // len(y)} columns, that of fit has {targets}")
+        return X, y
 
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_data(
@@ -325,7 +351,7 @@ scale. The guide "From scikit-learn" has the whole table.
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.astype(X.dtype, copy=False)
-        if not self._is_own_loss():
+        if not is_function(self.loss):
             check_targets(get_loss(self.loss), y.reshape(len(y), -1))
         return X, y
 

@@ -1,4 +1,4 @@
-"""Floor 4, estimators: one row per parameter and per attribute: range, default, sentence -> checks and docstrings."""
+"""Floor 4, estimators: one row per parameter and attribute: range, default, sentence -> checks, docstrings, page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from chainrule.descent import SCHEDULES, Method, Schedule
-from chainrule.network import LOSSES, Loss
+from chainrule.descent import METHODS, SCHEDULES, Method, Schedule
+from chainrule.network import ACTIVATIONS, LOSSES, Loss
 
 from .settings import SOLVERS, STEP_RULES
 
@@ -38,11 +38,12 @@ def _number(low: float, high: float | None = None, closed: str = "left", integer
 _SCIKIT_LEARN = [
     Parameter("hidden_layer_sizes", (100,), ["array-like", _number(1, integer=True)],
               "Units of each hidden layer, D_1 … D_{L-1}; () is a linear model.", "array-like of int"),
-    Parameter("activation", "relu", [StrOptions({"identity", "logistic", "tanh", "relu"}), str, list, tuple, callable],
-              "σ of the hidden layers: a name, a NumPy function, or a list with one for each layer.", "str"),
+    Parameter("activation", "relu", [str, list, tuple, callable],
+              "σ of the hidden layers: a name, (name, {number: value}) as in ('leaky_relu', {'alpha': 0.2}), a NumPy "
+              "function, or a list with one of these for each layer.", "str, (name, dict), callable or list"),
     Parameter("solver", "adam", [StrOptions(set(SOLVERS)), tuple, Method],
-              "The method of descent: 'lbfgs', 'sgd' (with momentum), 'adam', or any other row of the table of methods; "
-              "('rmsprop', {'rho': 0.99}) sets hyperparameters that are no parameters here.",
+              "The method of descent: 'lbfgs', 'sgd' (with momentum), 'adam', or any other row of the table of "
+              "methods; ('rmsprop', {'rho': 0.99}) sets hyperparameters that are no parameters here.",
               "str, (name, dict) or Method"),
     Parameter("alpha", 0.0001, [_number(0)],
               "α of the penalty ½ α Σ‖A_l‖², divided by the weight of the batch; biases are not penalised.",
@@ -50,9 +51,9 @@ _SCIKIT_LEARN = [
     Parameter("batch_size", "auto", [StrOptions({"auto"}), _number(1, integer=True)],
               "Rows of a minibatch; 'auto' is min(200, N). Not used by lbfgs.", "int ≥ 1 or 'auto'"),
     Parameter("learning_rate", "constant", [StrOptions({*STEP_RULES, *SCHEDULES}), tuple, Schedule],
-              "How the step size goes on. For sgd: 'constant', 'invscaling' (learning_rate_init / t^power_t with t the "
-              "rows seen) or 'adaptive' (a fifth whenever tol is not met). For every solver: a schedule over all steps "
-              "of max_iter epochs, such as 'cosine', 'one_cycle' or ('step_decay', {'drop': 0.5}).",
+              "How the step size goes on. 'constant', 'invscaling' (learning_rate_init / t^power_t with t the rows "
+              "seen) or 'adaptive' (a fifth whenever tol is not met), which adam and lbfgs do not look at; or a "
+              "schedule over all steps of max_iter epochs: 'cosine', 'one_cycle', ('step_decay', {'drop': 0.5}) …",
               "str, (name, dict) or Schedule"),
     Parameter("learning_rate_init", 0.001, [_number(0, closed="neither")],
               "The first step size γ.", "float > 0"),
@@ -70,7 +71,8 @@ _SCIKIT_LEARN = [
     Parameter("momentum", 0.9, [_number(0, 1, closed="both")], "μ of sgd.", "float in [0, 1]"),
     Parameter("nesterovs_momentum", True, ["boolean"], "Whether sgd's momentum is Nesterov's.", "bool"),
     Parameter("early_stopping", False, ["boolean"],
-              "Hold out validation_fraction of the rows, stop when their score no longer rises, keep the best weights.",
+              "Hold out validation_fraction of the rows (or watch the first eval_set of fit), stop when their score no "
+              "longer rises, keep the best weights. lbfgs does not look at it.",
               "bool"),
     Parameter("validation_fraction", 0.1, [_number(0, 1)], "The share of rows held out.", "float in [0, 1)"),
     Parameter("beta_1", 0.9, [_number(0, 1)], "Adam's decay of the first moment.", "float in [0, 1)"),
@@ -100,22 +102,30 @@ _MORE = [
               "float in [0, 1) or None"),
     Parameter("frozen", (), ["array-like"], "Layers that keep their weights, counted from 1.", "list of int"),
     Parameter("start_from", None, None,
-              "A Network or fitted model whose first layers, as far as their shapes fit, are where training starts.",
+              "A Network or fitted model whose first layers, as far as their shapes fit, are where training starts. "
+              "clone and searches unfit models among the parameters: give them its network_ (or a FrozenEstimator).",
               "Network, fitted model or None"),
     Parameter("scoring", None, [None, str, callable],
-              "What early_stopping watches: any of scikit-learn's scorers, by name or as a function of (estimator, X, y); "
-              "None: the accuracy (regression: R²).", "str, callable or None"),
+              "How rows that are watched are scored: by any of scikit-learn's scorers, by name or as a function of "
+              "(estimator, X, y, and sample_weight where the rows have weights); X has no names of columns. None: by "
+              "the accuracy (regression: R²).", "str, callable or None"),
     Parameter("max_time", None, [None, _number(0, closed="neither")],
               "Stop at the end of the epoch in which so many seconds have passed.", "float > 0 or None"),
 ]  # fmt: skip
 
+# Losses that go with any output: for a classifier, of its probabilities.
+_OF_OUTPUTS = {name for row in LOSSES.values() if row.link == "identity" for name in (row.name, *row.aliases)}
+
 _CLASSES = [
-    Parameter("loss", "log_loss", [StrOptions({"log_loss"}), callable, Loss],
-              "The cross-entropy, or a NumPy function of (y, ŷ), both N × outputs, y one-hot and ŷ probabilities, that "
-              "returns one number a row or an output; its derivative is found by the calculus.", "'log_loss' or callable"),
+    Parameter("loss", "log_loss", [StrOptions({"log_loss", *_OF_OUTPUTS}), tuple, callable, Loss],
+              "The cross-entropy; 'squared_error' (Brier's), 'absolute' or 'huber' of the probabilities; or a NumPy "
+              "function of (y, ŷ), both N × outputs, y one-hot and ŷ probabilities, that returns one number a row or "
+              "an output; its derivative is found by the calculus.", "str, (name, dict) or callable"),
     Parameter("class_weight", None, [dict, list, StrOptions({"balanced"}), None],
-              "Weights of the classes, multiplied onto sample_weight: {label: weight}, or 'balanced' for N / (classes · "
-              "rows of the class).", "dict, 'balanced' or None"),
+              "Weights of the classes, multiplied onto sample_weight in training: {label: weight} (1 for a label that "
+              "is not named), or 'balanced' for N / (classes · rows of the class); for multilabel y a list of "
+              "{0: weight, 1: weight}, one for each label. Held-out rows count by their sample_weight alone.",
+              "dict, 'balanced', list of dict or None"),
     Parameter("label_smoothing", 0.0, [_number(0, 1)],
               "ε: the targets that are trained on are 1 − ε + ε/C for the class of a row, ε/C for the others.",
               "float in [0, 1)"),
@@ -132,9 +142,9 @@ _REGRESSION_LOSSES = {
     name for row in LOSSES.values() if row.link in ("identity", "exp", "ascending") for name in (row.name, *row.aliases)
 }
 _LOSS = Parameter("loss", "squared_error", [StrOptions(_REGRESSION_LOSSES), tuple, callable, Loss],
-                  "'squared_error', 'absolute', 'huber', 'poisson', 'gamma', 'tweedie' or 'quantile', with parameters as "
-                  "('quantile', {'levels': (0.1, 0.5, 0.9)}) (one output for each level, which cannot cross); or a NumPy "
-                  "function of (y, ŷ). The output is the loss's link: the identity, or exp for the deviances.",
+                  "'squared_error', 'absolute', 'huber', 'poisson', 'gamma', 'tweedie' or 'quantile', with parameters "
+                  "as ('quantile', {'levels': (0.1, 0.5, 0.9)}) (one output for each level, which cannot cross); or a "
+                  "NumPy function of (y, ŷ). The output is the loss's link: the identity, or exp for the deviances.",
                   "str, (name, dict) or callable")  # fmt: skip
 
 # scikit-learn's parameters in its order, then ours.
@@ -146,7 +156,8 @@ _TABLE = [
     Parameter("hidden_layer_sizes", (128, 64), ["array-like", _number(1, integer=True)],
               "Units of each hidden layer.", "array-like of int"),
     Parameter("activation", "relu", [str, list, tuple, callable],
-              "σ of the hidden layers: a name, a NumPy function, or a list with one for each layer.", "str"),
+              "σ of the hidden layers: a name, (name, {number: value}) as in ('leaky_relu', {'alpha': 0.2}), a NumPy "
+              "function, or a list with one of these for each layer.", "str, (name, dict), callable or list"),
     Parameter("epochs", "auto", [StrOptions({"auto"}), _number(1, integer=True)],
               "Passes over the training rows; the weights of the best one are kept. 'auto': by the number of rows.",
               "int ≥ 1 or 'auto'"),
@@ -195,8 +206,8 @@ _ATTRIBUTES = [
     Attribute("loss_curve_", "list of float", "loss_ of every epoch, each batch as it was before its step. Not with "
               "lbfgs."),
     Attribute("validation_scores_", "list of float or None",
-              "With early_stopping: the accuracy (regression: R²) on the rows held out, after every epoch. Not with "
-              "lbfgs."),
+              "With early_stopping: the score (accuracy, R², or that of scoring) of the rows held out, after every "
+              "epoch. Not with lbfgs."),
     Attribute("best_validation_score_", "float or None", "The largest of validation_scores_. Not with lbfgs."),
     Attribute("t_", "int", "The rows seen in training, every one counted in every epoch."),
     Attribute("n_iter_", "int", "Epochs (lbfgs: iterations) of the last fit."),
@@ -237,3 +248,106 @@ def store(estimator: Any, rows: Mapping[str, Parameter], given: Mapping[str, Any
     for name in rows:
         if name in given:
             setattr(estimator, name, given[name])
+
+
+# ---------------------------------------------------------------- the reference page
+
+
+def _table(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    heads = list(heads)
+    cells = [heads, ["---"] * len(heads), *lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells)
+
+
+def _parameters_table(rows: Iterable[Parameter]) -> str:
+    return _table(
+        ("parameter", "default", "what it may be", "what it does"),
+        ([f"`{row.name}`", f"`{row.default!r}`", row.kind, row.sentence] for row in rows),
+    )
+
+
+def _rows_table(numbers: str, rows: Iterable[Any]) -> str:
+    """Of methods, schedules, activations or losses: `numbers` is where a row keeps its numbers."""
+    return _table(
+        ("name", "other names", "its numbers", "formula"),
+        (
+            [
+                f"`{row.name}`",
+                ", ".join(f"`{alias}`" for alias in row.aliases),
+                ", ".join(f"{name} {value}" for name, value in getattr(row, numbers).items() if name != "step"),
+                row.formula,
+            ]
+            for row in rows
+        ),
+    )
+
+
+def reference() -> str:
+    """The page docs/reference/parameters.md, written from the rows: `python -m chainrule.estimators.parameters`."""
+    attributes = _table(
+        ("attribute", "what it is", "what it says"),
+        ([f"`{row.name}`", row.kind, row.sentence] for row in _ATTRIBUTES),
+    )
+    outputs = [row for row in ACTIVATIONS.values() if row.rowwise]
+    return f"""# Parameters
+
+This page is printed from the rows that the estimators check their parameters by:
+`python -m chainrule.estimators.parameters > docs/reference/parameters.md`.
+
+## MLPClassifier and MLPRegressor
+
+As in scikit-learn, in its order; `MLPRegressor` has `loss` before them.
+
+{_parameters_table(_SCIKIT_LEARN)}
+
+`loss` of `MLPRegressor`:
+
+{_parameters_table([_LOSS])}
+
+Of `MLPClassifier` alone:
+
+{_parameters_table(_CLASSES)}
+
+What scikit-learn has not:
+
+{_parameters_table([*_MORE, *_OWN])}
+
+### Fitted attributes
+
+{attributes}
+
+## TableClassifier and TableRegressor
+
+{_parameters_table(_TABLE)}
+
+## Names that the parameters take
+
+A name may come with numbers of its own, as in `("rmsprop", {{"rho": 0.99}})`.
+
+### `activation`
+
+Not for hidden layers: {", ".join(f"`{row.name}`" for row in outputs)}, which couple the units of a layer.
+
+{_rows_table("parameters", [row for row in ACTIVATIONS.values() if not row.rowwise])}
+
+### `loss`
+
+{_rows_table("parameters", LOSSES.values())}
+
+### `solver`
+
+Besides `lbfgs`, and `sgd`, which is `nesterov` or, with `nesterovs_momentum=False`, `momentum`. Numbers that are
+parameters of the estimator (`momentum`, `beta_1`, `beta_2`, `epsilon`) are taken from there.
+
+{_rows_table("defaults", METHODS.values())}
+
+### `learning_rate`
+
+Besides `constant`, `invscaling` and `adaptive`; s is the share of all steps that are done, from 0 to 1.
+
+{_rows_table("parameters", [row for name, row in SCHEDULES.items() if name != "constant"])}
+"""
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

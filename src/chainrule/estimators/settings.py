@@ -1,4 +1,4 @@
-"""Floor 4, estimators: what the parameters ask of the engine: method, step sizes, plan; contradictions are named here."""
+"""Floor 4, estimators: what the parameters ask of the engine: method, step sizes, plan; contradictions are named."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from chainrule.descent import (
 )
 from chainrule.engine import Plan
 from chainrule.network import Layout, Loss
+from chainrule.tables import FRACTION
 
 # scikit-learn's own ways for the step size of sgd; every other name is a schedule over all steps.
 STEP_RULES = ("constant", "invscaling", "adaptive")
@@ -29,32 +30,41 @@ WHOLE_BATCH = ("lbfgs",)
 SOLVERS = ("lbfgs", "sgd", "adam", *(name for name in METHODS if name != "adam"))
 # What such a solver cannot do, and why.
 _STOCHASTIC_ONLY = {
-    "dropout": (0.0, "every evaluation of the loss would see another network"),
-    "l1": (0.0, "its line search needs a smooth loss, and |w| has a kink at 0"),
-    "weight_decay": (None, "it makes no steps of the gradient; alpha is the penalty that it minimises"),
-    "clip_norm": (None, "its line search finds the length of a step"),
-    "averaging": (None, "it has one best point, and no noise of minibatches to average away"),
-    "warm_up": (0.0, "its line search finds the length of a step"),
-    "frozen": ((), "it moves all of w"),
+    "dropout": "every evaluation of the loss would see another network",
+    "l1": "its line search needs a smooth loss, and |w| has a kink at 0",
+    "weight_decay": "it makes no steps of the gradient; alpha is the penalty that it minimises",
+    "clip_norm": "its line search finds the length of a step",
+    "averaging": "it has one best point, and no noise of minibatches to average away",
+    "warm_up": "its line search finds the length of a step",
+    "frozen": "it moves all of w",
 }
 
 
-def solver_name(model: Any) -> str:
-    """The solver's name, where it may come with hyperparameters."""
-    return model.solver[0] if isinstance(model.solver, tuple) else getattr(model.solver, "name", model.solver)
+def solver_name(model: Any) -> Any:
+    """The solver's name, where it may be a row or come with hyperparameters."""
+    spec = model.solver[0] if isinstance(model.solver, tuple) and model.solver else model.solver
+    return getattr(spec, "name", spec)
+
+
+def _with_numbers(name: str, spec: Any, what: str, entry: str) -> tuple[Any, Any]:
+    """(name or row, its numbers) of a parameter that is a name, a row, or a tuple of name and numbers."""
+    if not isinstance(spec, tuple):
+        return spec, {}
+    if len(spec) != 2 or not isinstance(spec[1], Mapping):
+        raise ValueError(f"{name} must be a name, a {what}, or (name, {{{entry}: value}}); got {spec!r}")
+    return spec
 
 
 @dataclass
 class Descent:
     """How a model moves: the method, its hyperparameters, the step size now; partial_fit hands it to the next one.
 
-    As scikit-learn's optimizer, it keeps the settings that it began with.
+    As scikit-learn's optimizer, it keeps the settings that it began with. A schedule is not kept: it is of one fit.
     """
 
     method: Method
     hyper: dict[str, float]
     rule: str
-    schedule: Schedule | None
     first_step: float
     power_t: float
     step: float
@@ -65,26 +75,20 @@ class Descent:
     def of(cls, model: Any) -> Descent:
         """From the model's parameters; a TypeError or ValueError names what does not fit."""
         method, hyper = _method(model)
-        rule, schedule = _step_rule(model)
         first = float(model.learning_rate_init)
-        return cls(method, hyper, rule, schedule, first, model.power_t, first)
+        return cls(method, hyper, _step_rule(model), first, float(model.power_t), first)
 
-    def sizes(self, epoch: int, n_epochs: int, per_epoch: int) -> float | np.ndarray:
+    def sizes(self, schedule: Schedule | None, epoch: int, n_epochs: int, per_epoch: int) -> float | np.ndarray:
         """The step sizes of an epoch (from 0): one number, or with a schedule one a step."""
-        if self.schedule is None:
+        if schedule is None:
             return self.step
-        return self.first_step * self.schedule(np.arange(per_epoch) + epoch * per_epoch, n_epochs * per_epoch)
+        sizes = schedule(np.arange(per_epoch) + epoch * per_epoch, n_epochs * per_epoch)
+        return sizes if schedule.size is not None else self.first_step * sizes
 
 
 def _method(model: Any) -> tuple[Method, dict[str, float]]:
     """The row, and its hyperparameters: the model's parameters of the same name, those that came with the solver."""
-    spec, given = model.solver, {}
-    if isinstance(spec, tuple):
-        if len(spec) != 2 or not isinstance(spec[1], Mapping):
-            raise ValueError(f"solver must be a name, a Method, or (name, {{hyperparameter: value}}); got {spec!r}")
-        spec, given = spec
-    if isinstance(spec, str) and spec not in SOLVERS:
-        get_method(spec)  # an alias, or an error that names the nearest
+    spec, given = _with_numbers("solver", model.solver, "Method", "hyperparameter")
     if spec == "sgd":
         spec = "nesterov" if model.nesterovs_momentum else "momentum"
     method = get_method(spec)
@@ -93,47 +97,49 @@ def _method(model: Any) -> tuple[Method, dict[str, float]]:
         own["decay"] = model.weight_decay
     if "step" in given:
         raise ValueError(f"the step size of {method.name!r} is learning_rate_init; leave 'step' out of solver")
+    if "decay" in given and model.weight_decay is not None:
+        raise ValueError(f"solver={model.solver!r} and weight_decay={model.weight_decay!r} say the same; leave one out")
     asked = check_hyperparameters(method, given) if given else {}
     hyper = {**method.defaults, **own, **{name: asked[name] for name in given}}
     hyper.pop("step")
     return method, hyper
 
 
-def _step_rule(model: Any) -> tuple[str, Schedule | None]:
-    spec = model.learning_rate
+def _step_rule(model: Any) -> str:
+    """How the step size goes on from epoch to epoch, where no schedule says it."""
+    rule = model.learning_rate
+    # scikit-learn's adam does not look at it.
+    followed = isinstance(rule, str) and rule in STEP_RULES and solver_name(model) != "adam"
+    return str(rule) if followed else "constant"
+
+
+def schedule_of(model: Any) -> Schedule | None:
+    """The schedule over all steps of a fit; None where the step size goes on by one of scikit-learn's rules."""
+    spec, numbers = _with_numbers("learning_rate", model.learning_rate, "Schedule", "parameter")
     if isinstance(spec, str) and spec in STEP_RULES:
-        # Only scikit-learn's sgd looks at them.
-        rule = spec if solver_name(model) == "sgd" else "constant"
         if not model.warm_up:
-            return rule, None
-        if rule != "constant":
+            return None
+        if _step_rule(model) != "constant":
             raise ValueError(
                 f"warm_up={model.warm_up!r} needs step sizes that are known beforehand, and learning_rate={spec!r} "
-                f"finds them on the way; choose one of constant, {', '.join(SCHEDULES)}"
+                f"finds them on the way; choose one of {', '.join(SCHEDULES)}"
             )
         spec = "constant"
-    if isinstance(spec, tuple):
-        if len(spec) != 2 or not isinstance(spec[1], Mapping):
-            raise ValueError(f"learning_rate must be a name, a Schedule, or (name, {{parameter: value}}); got {spec!r}")
-        row = get_schedule(spec[0]).configured(**spec[1])
-    else:
-        row = get_schedule(spec)
-    return row.name, warm_up(row, model.warm_up) if model.warm_up else row
+    row = get_schedule(spec).configured(**numbers)
+    return warm_up(row, model.warm_up) if model.warm_up else row
 
 
 def dropout_rates(model: Any, hidden: int) -> tuple[float, ...]:
     """One rate for each hidden layer, or none."""
-    rates = model.dropout
-    several = hasattr(rates, "__iter__")
-    rates = [float(rate) for rate in rates] if several else [float(rates)] * hidden
+    several = hasattr(model.dropout, "__iter__")
+    rates = list(model.dropout) if several else [model.dropout] * hidden
     if several and len(rates) != hidden:
         raise ValueError(f"dropout has {len(rates)} rates for {hidden} hidden layers; give one number, or one for each")
-    wrong = [rate for rate in rates if not 0 <= rate < 1]
-    if wrong:
-        raise ValueError(
-            f"dropout must lie in [0, 1), the share of a layer's outputs that are dropped; got {wrong[0]!r}"
-        )
-    return tuple(rates) if any(rates) else ()
+    if not several and model.dropout and not hidden:
+        raise ValueError(f"dropout={model.dropout!r} drops outputs of hidden layers, and there is none")
+    for rate in rates:
+        FRACTION.check("dropout, the share of a layer's outputs that are dropped,", rate)
+    return tuple(map(float, rates)) if any(rates) else ()
 
 
 def plan_of(model: Any, layout: Layout, loss: Loss, descent: Descent, batch_size: int) -> Plan:
@@ -167,32 +173,58 @@ def _dropout_seed(random_state: np.random.RandomState) -> int:
 
 def check_settings(model: Any) -> None:
     """Parameters that are each in range but contradict one another: one sentence, before anything is trained."""
-    name = solver_name(model)
-    if name in WHOLE_BATCH:
-        if isinstance(model.solver, tuple):
-            raise ValueError(f"the solver {name!r} takes no hyperparameters of its own; use tol, max_iter and max_fun")
-        for parameter, (off, why) in _STOCHASTIC_ONLY.items():
-            value = getattr(model, parameter)
-            if not (value is off or np.array_equal(value, off)):
-                raise ValueError(
-                    f"{parameter}={value!r} does not go with solver={name!r}: {why}. Use solver='adam', or leave it out"
-                )
-        if not (isinstance(model.learning_rate, str) and model.learning_rate in STEP_RULES):
-            raise ValueError(
-                f"learning_rate={model.learning_rate!r} does not go with solver={name!r}, which finds its steps"
-            )
+    _with_numbers("loss", model.loss, "function", "number")
+    _with_numbers("activation", model.activation, "function, a list with one for each layer", "number")
+    if solver_name(model) in WHOLE_BATCH:
+        _check_whole_batch(model)
     else:
         Descent.of(model)
+        schedule_of(model)
     hidden = np.size(model.hidden_layer_sizes)
     dropout_rates(model, hidden)
-    for l in model.frozen:
-        if isinstance(l, bool) or int(l) != l or not 1 <= l <= hidden + 1:
-            raise ValueError(f"frozen names layer {l!r}; the layers of this network count from 1 to {hidden + 1}")
-    if len(set(model.frozen)) == hidden + 1:
-        raise ValueError(f"frozen names all {hidden + 1} layers; nothing would be trained")
+    _check_frozen(model, hidden + 1)
     if isinstance(model.activation, list) and len(model.activation) != hidden:
         raise ValueError(
             f"activation has {len(model.activation)} entries for {hidden} hidden layers; give one name, or one for each"
+        )
+
+
+def _check_whole_batch(model: Any) -> None:
+    name = solver_name(model)
+    if isinstance(model.solver, tuple):
+        raise ValueError(f"the solver {name!r} takes no hyperparameters of its own; use tol, max_iter and max_fun")
+    for parameter, why in _STOCHASTIC_ONLY.items():
+        value = getattr(model, parameter)
+        if np.any(value):
+            raise ValueError(
+                f"{parameter}={value!r} does not go with solver={name!r}: {why}. Use solver='adam', or leave it out"
+            )
+    if not (isinstance(model.learning_rate, str) and model.learning_rate in STEP_RULES):
+        raise ValueError(
+            f"learning_rate={model.learning_rate!r} does not go with solver={name!r}, which finds its steps"
+        )
+
+
+def _check_frozen(model: Any, L: int) -> None:
+    for l in model.frozen:
+        if isinstance(l, bool) or not isinstance(l, int | np.integer) or not 1 <= l <= L:
+            raise ValueError(f"frozen names layer {l!r}; the layers of this network count from 1 to {L}")
+    if len(set(model.frozen)) == L:
+        raise ValueError(f"frozen names all {L} layers; nothing would be trained")
+
+
+def check_watched(model: Any, eval_set: Any) -> None:
+    """Parameters about rows that are watched, where none are, or where they could change nothing."""
+    whole = solver_name(model) in WHOLE_BATCH
+    if model.scoring is not None and eval_set is None and (whole or not model.early_stopping):
+        raise ValueError(
+            f"scoring={model.scoring!r} scores rows that are watched, and there are none; "
+            + ("give eval_set" if whole else "set early_stopping=True, or give eval_set")
+        )
+    if whole and model.early_stopping and eval_set is not None:
+        raise ValueError(
+            f"early_stopping=True does not go with solver={solver_name(model)!r}, which ends where the loss is least; "
+            "use solver='adam', or set early_stopping=False: eval_set is then only recorded"
         )
 
 

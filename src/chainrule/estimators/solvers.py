@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-import warnings
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.descent import DivergenceError
 from chainrule.engine import TotalError, error_and_gradient
@@ -26,16 +26,16 @@ from chainrule.training import (
 
 from .blocks import dense_if_small, open_run, row_blocks
 from .callbacks import FitTasks
-from .follower import NON_FINITE, Follower, sentence, warn_not_converged
+from .follower import NON_FINITE, Follower, sentence, warn
 from .heldout import HeldOut, Watcher, _part, at_weights, split_off
-from .settings import Descent, plan_of
+from .settings import Descent, plan_of, schedule_of
 
 INTERRUPTED = "Training interrupted by user."
 
 
 @dataclass
 class Job:
-    """What a fit is asked beside the parameters: the rows as they were given, sets to watch, where to keep checkpoints."""
+    """What a fit is asked beside the parameters: the rows as they were given, sets to watch, where checkpoints go."""
 
     X: Any
     y: Any
@@ -49,18 +49,14 @@ class Job:
 
 def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None:
     """Minibatches, epoch by epoch."""
-    if model.early_stopping and job.incremental:
-        raise ValueError("partial_fit does not support early_stopping=True")
     descent = (model._descent if job.incremental else None) or Descent.of(model)
-    if job.incremental and descent.schedule is not None:
-        raise ValueError(
-            f"partial_fit does not know how many steps there will be, which learning_rate={descent.rule!r} needs; "
-            "use learning_rate='constant'"
-        )
+    if job.incremental:
+        _check_incremental(model)
     sets = job.sets
     if model.early_stopping and not sets:
         X, Y, weights, held = split_off(model, X, Y, weights)
         sets = [held]
+    weights = model._class_weights(Y, weights, job.incremental)
     w = model.network_.w
     X = dense_if_small(X, w.dtype)
     plan = plan_of(model, model.network_.layout, model._loss_row(), descent, _batch_size(model, X.shape[0]))
@@ -72,11 +68,29 @@ def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) ->
     model._descent = descent
     model.stopped_because_ = outcome.stopped_because
     if outcome.interrupted:
-        warnings.warn(INTERRUPTED, stacklevel=7)
-    elif not job.incremental and model.n_iter_ == model.max_iter and outcome.stopped_because.startswith("all "):
-        warn_not_converged(
+        warn(INTERRUPTED)
+    # Where a schedule is laid out over all epochs, to have done them all is no failure.
+    elif not job.incremental and schedule_of(model) is None and outcome.stopped_because.startswith("all "):
+        warn(
             f"Stochastic Optimizer: Maximum iterations ({model.max_iter}) reached and the optimization hasn't "
-            "converged yet."
+            "converged yet.",
+            ConvergenceWarning,
+        )
+
+
+def _check_incremental(model: Any) -> None:
+    """What partial_fit, which sees a part of the rows once, cannot do."""
+    if model.early_stopping:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    if model.averaging is not None:
+        raise ValueError(
+            f"partial_fit does not support averaging={model.averaging!r}: the average would take the place of the "
+            "weights after every call; leave it out"
+        )
+    if (schedule := schedule_of(model)) is not None:
+        raise ValueError(
+            f"partial_fit does not know how many steps there will be, which the schedule {schedule.name!r} needs; "
+            "use learning_rate='constant' and warm_up=0"
         )
 
 
@@ -84,23 +98,23 @@ def _batch_size(model: Any, N: int) -> int:
     if model.batch_size == "auto":
         return min(200, N)
     if model.batch_size > N:
-        warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=8
-        )
+        warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return int(min(model.batch_size, N))
 
 
 def _train(model: Any, descent: Descent, engine_run: Any, sets: list[HeldOut], job: Job) -> Outcome:
     n_epochs = 1 if job.incremental else model.max_iter
     follower = Follower(model, descent, engine_run.n_rows)
+    watch = Watcher(model, sets) if sets else None
+    schedule = schedule_of(model)
     tasks = FitTasks(model, job.X, job.y, n_epochs, lambda: _fitted(model, engine_run), job.metadata)
     per_epoch = -(-engine_run.n_rows // engine_run.plan.batch_size)
     training = Training(
         engine_run,
         n_epochs,
         tasks.before(follower.order),
-        lambda epoch: descent.sizes(epoch, n_epochs, per_epoch),
-        Watcher(model, sets) if sets else None,
+        lambda epoch: descent.sizes(schedule, epoch, n_epochs, per_epoch),
+        watch,
     )
     if model.early_stopping and np.isfinite(model.best_validation_score_):
         training.progress.start_from(Watched(score=model.best_validation_score_), model.network_.w)
@@ -133,11 +147,11 @@ def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None
     from sklearn.utils.optimize import _check_optimize_result
 
     net = model.network_
+    weights = model._class_weights(Y, weights, job.incremental)
     objective = _MeanError(model, X, model._smoothed(Y), weights)
+    watch = Watcher(model, job.sets) if job.sets else None
     tasks = FitTasks(model, job.X, job.y, model.max_iter, lambda: _fitted(model, net), job.metadata)
-    follower = _Iterations(
-        model, objective, net.w.astype(np.float64), tasks, Watcher(model, job.sets) if job.sets else None
-    )
+    follower = _Iterations(model, objective, net.w.astype(np.float64), tasks, watch)
     with ExitStack() as stack:
         stack.callback(tasks.end)
         follower.drawn = stack.enter_context(ProgressBar(type(model).__name__)) if model.progress else None
@@ -148,9 +162,8 @@ def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None
                 options={"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol},
             )  # fmt: skip
         except KeyboardInterrupt:
-            warnings.warn(INTERRUPTED, stacklevel=7)
-            net.w[:], model.n_iter_ = follower.x, follower.n_iter
-            model.stopped_because_ = "you interrupted it"
+            warn(INTERRUPTED)
+            net.w[:], model.n_iter_, model.stopped_because_ = follower.x, follower.n_iter, "you interrupted it"
             return
     if not (np.isfinite(found.fun) and np.isfinite(found.x).all()):
         net.w[:] = follower.x
@@ -199,7 +212,7 @@ class _MeanError:
 
 
 class _Iterations:
-    """What is kept of every iteration of L-BFGS: its point, for Ctrl-C; its loss, for the history, bar and callbacks."""
+    """What is kept of every iteration of L-BFGS: its point, for Ctrl-C; its loss, for history, bar and callbacks."""
 
     def __init__(self, model: Any, objective: _MeanError, x: np.ndarray, tasks: FitTasks, watch: Watcher | None):
         self.model, self.objective, self.x, self.watch = model, objective, x, watch

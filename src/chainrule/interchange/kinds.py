@@ -15,7 +15,7 @@ from sklearn.preprocessing import LabelBinarizer
 
 from chainrule.data import KINDS as COLUMN_KINDS
 from chainrule.data import Features, Target
-from chainrule.descent.methods import METHODS
+from chainrule.descent import METHODS, SCHEDULES, Schedule
 from chainrule.engine import Network
 from chainrule.estimators.solvers import Descent
 from chainrule.network import (
@@ -277,6 +277,23 @@ def _take_record(shelf: Shelf, state: dict[str, Any]) -> Any:
     return record
 
 
+# ---------------------------------------------------------------- schedules
+
+
+def _is_schedule(value: Any) -> bool:
+    row = SCHEDULES.get(value.name) if type(value) is Schedule else None
+    return row is not None and row.factor is value.factor
+
+
+def _put_schedule(shelf: Shelf, row: Schedule, at: str) -> dict[str, Any]:
+    return {"name": row.name, "parameters": shelf.put(dict(row.parameters), f"{at}.parameters"), "size": row.size}
+
+
+def _take_schedule(shelf: Shelf, state: dict[str, Any]) -> Schedule:
+    row = SCHEDULES[state["name"]].configured(**shelf.take(state["parameters"]))
+    return row if state["size"] is None else row * state["size"]
+
+
 # ---------------------------------------------------------------- learned columns and targets
 
 
@@ -378,6 +395,7 @@ HOUSE: list[Kind] = [
         "method", lambda v: METHODS.get(getattr(v, "name", "")) is v,
         lambda shelf, row, at: {"name": row.name}, lambda shelf, state: METHODS[state["name"]],
     ),
+    Kind("schedule", _is_schedule, _put_schedule, _take_schedule),
     Kind("features", lambda v: type(v) is Features, _put_features, _take_features),
     Kind("target", lambda v: type(v) is Target, _put_target, _take_target),
     Kind("labels", lambda v: type(v) is LabelBinarizer, _put_binarizer, _take_binarizer),

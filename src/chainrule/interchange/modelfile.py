@@ -269,6 +269,7 @@ def _check_descent(descent: Any, net: Network) -> None:
 
 def _check_classifier(model: Any) -> None:
     _check_mlp(model)
+    require(hasattr(model, "_label_binarizer") and hasattr(model, "classes_"), "it has no labels")
     labels = model._label_binarizer
     check_classes(model.classes_)
     require(np.array_equal(labels.classes_, model.classes_), "it has two lists of labels")

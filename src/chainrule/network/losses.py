@@ -278,14 +278,23 @@ def _probe(function: Callable[[Any, Any], Any], name: str, output: Activation, D
     """(does it return a number an output, is each of them its own output's alone), tried out on two rows."""
     y = np.linspace(0.2, 0.6, 2 * D).reshape(2, D)
     p = output(np.linspace(0.7, -0.4, 2 * D).reshape(2, D))
-    each = np.asarray(function(y, p))
+    with np.errstate(all="ignore"):  # it may be made for other numbers than these
+        return _probe_at(function, name, y, p)
+
+
+def _probe_at(function: Callable[[Any, Any], Any], name: str, y: np.ndarray, p: np.ndarray) -> tuple[bool, bool]:
+    D = y.shape[1]
+    try:
+        each = np.asarray(function(y, p))
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"the loss {name!r} does not work on arrays y and ŷ of 2 × {D}: {error}") from error
     if each.shape not in ((2, D), (2,)):
         raise ValueError(
             f"the loss {name!r} must return one number for each output (N × D_L) or for each row (N); "
             f"for y and ŷ of 2 × {D} it returned shape {each.shape}"
         )
     alone = np.concatenate([np.asarray(function(y[i : i + 1], p[i : i + 1])) for i in range(2)])
-    if not np.allclose(alone, each, rtol=1e-9, atol=0.0):
+    if not np.allclose(alone, each, rtol=1e-9, atol=0.0, equal_nan=True):
         raise ValueError(f"the loss {name!r} must take each row alone: the error of a row changed with another row's ŷ")
     if each.ndim == 1:
         return False, False
@@ -295,7 +304,7 @@ def _probe(function: Callable[[Any, Any], Any], name: str, output: Activation, D
         )
     except (TypeError, ValueError, IndexError):  # it needs an axis, or has a constant for each output
         return True, False
-    return True, np.allclose(single, each, rtol=1e-9, atol=0.0)
+    return True, np.allclose(single, each, rtol=1e-9, atol=0.0, equal_nan=True)
 
 
 def uses_link(output: Activation, loss: Loss) -> bool:

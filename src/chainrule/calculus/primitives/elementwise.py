@@ -129,7 +129,7 @@ CHOICES = [
         ("a", "a_min", "a_max"),
         # the closed interval passes, as in PyTorch: at a bound the derivative is that of the inside
         (
-            lambda g, out, x, low, high: np.where((x >= low) & (x <= high), g, 0.0),
+            lambda g, out, x, low, high: np.where(np.logical_and(x >= low, x <= high), g, 0.0),
             lambda g, out, x, low, high: np.where(x < low, g, 0.0),
             lambda g, out, x, low, high: np.where(x > high, g, 0.0),
         ),
