@@ -142,6 +142,15 @@ def test_a_generator_of_ones_own_ends_where_it_would_have(tmp_path):
     assert fit("RandomState", checkpoint=tmp_path / "c")[0].random_state.random_sample(3).tolist() == whole
 
 
+def test_a_fit_without_a_seed_takes_one_number_of_numpys_global_ones(tmp_path):
+    np.random.seed(7)  # noqa: NPY002 (it is the global state that is meant)
+    expected = np.random.randint(2**31 - 1, size=2)[1]  # noqa: NPY002
+    for epoch in (4, 7):
+        with pytest.raises(Stop):
+            fit("no seed", epoch, 7, checkpoint=tmp_path / "c")
+        assert np.random.randint(2**31 - 1) == expected  # noqa: NPY002
+
+
 def fit_until(epoch, model, path):
     """Fit it, broken off in that epoch."""
 
