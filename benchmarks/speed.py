@@ -223,8 +223,8 @@ def report(name: str, load: Workload, times: dict[str, float], peers: list[str],
     print(f"{name:10} µs per step: {per_step}")
     print(f"{'':10} times chainrule's best: " + "  ".join(f"{peer} {ratio:.2f}" for peer, ratio in ratios.items()))
     print(
-        f"{'':10} {rate:.1f} GFLOP/s, {rate / peak:.0%} of the multiply-add peak ({peak:.0f}); bare products by BLAS take "
-        f"{bare * 1e6:,.1f} µs, {bare / (ours / load.steps):.2f} of our step",
+        f"{'':10} {rate:.1f} GFLOP/s, {rate / peak:.0%} of the multiply-add peak ({peak:.0f}); bare products by BLAS "
+        f"take {bare * 1e6:,.1f} µs, {bare / (ours / load.steps):.2f} of our step",
         flush=True,
     )
     return {"seconds": times, "ratios": ratios, "gflops": rate, "peak": peak, "bare_products_seconds": bare}

@@ -210,7 +210,9 @@ REFUSED = {
     "no seed": (lambda m, a: m.set_params(random_state=None), r"\(random_state was 0 and is None\)"),
     "another network": (lambda m, a: m.set_params(hidden_layer_sizes=(9,)), r"hidden_layer_sizes was \[8\] and is \[9\]"),
     "an activation": (lambda m, a: m.set_params(activation=np.sin), r"activation was 'relu' and is 'ufunc "),
-    "a scorer": (lambda m, a: m.set_params(scoring=lambda m, X, y: 0.0), r"scoring was None and is 'function "),
+    "a scorer": (
+        lambda m, a: m.set_params(scoring=lambda m, X, y: 0.0, early_stopping=True), r"scoring was None and is 'function "
+    ),
     "class weights": (lambda m, a: m.set_params(class_weight="balanced"), r"\(class_weight was None and is 'balanced'\)"),
     "the other way": (lambda m, a: m.set_params(solver="lbfgs"), "is not a journal of evaluations"),
 }  # fmt: skip

@@ -171,8 +171,8 @@ class Writer:
             return self._add(("constant", text), Step("", "uniform", 0, text, number=number))
         if numbers.shape[-1] != numbers.size or not 0 < numbers.size <= _LONGEST_CONSTANT:
             raise NotCompilable(
-                f"{self.what} holds a constant array of shape {numbers.shape}; a number can be compiled, or one for each "
-                f"output (at most {_LONGEST_CONSTANT})"
+                f"{self.what} holds a constant array of shape {numbers.shape}; a number can be compiled, or one for "
+                f"each output (at most {_LONGEST_CONSTANT})"
             )
         text = f"np.array([{', '.join(_literal(x.item()) for x in entries)}])"
         step = self._add(("constant", text), Step("", "element", 0, table=text))

@@ -47,7 +47,7 @@ def product(like, a, row_stride, k_stride, panels, out, M, K, D):
 
 @compiled
 def product_of_few(like, a, b, spare, out, M, K, D):
-    """out (M × D) = A B for few rows: B is read where it is, but for the columns at its edge, which are packed first."""
+    """out (M × D) = A B for few rows: B is read where it is, but for columns at its edge, which are packed first."""
     size = like.itemsize
     width = PANEL_BYTES // size
     for lo in range(0, D, width):

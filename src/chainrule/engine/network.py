@@ -146,7 +146,7 @@ class Network:
         return evaluate.error_and_gradient(self.layout, row, self._w, X, Y, weights)[1]
 
     def objective(self, X: Any, y: Any, loss: Any = "squared", weights: Any = None) -> Objective:
-        """E as a function of w, with its gradient by the engine: what `minimize` walks down. The network stays as it is.
+        """E as a function of w, with its gradient by the engine: what `minimize` walks down. The network stays.
 
         >>> import chainrule as cr
         >>> net = Network([1, 1], seed=0)

@@ -38,7 +38,7 @@ PANEL_BYTES = 2 * VECTOR
 
 
 def _tile_function(module: ir.Module, number: ir.Type, itemsize: int, rows: int, vectors: int) -> ir.Function:
-    """void tile(A, row stride, k stride, B, B's stride, C, C's stride, K, columns): rows × (vectors · lanes) numbers of C."""
+    """void tile(A, row stride, k stride, B, its stride, C, its stride, K, columns): rows × (vectors · lanes) of C."""
     name = f"chainrule_tile_{number}_{rows}_{vectors}"
     if name in module.globals:
         return module.globals[name]

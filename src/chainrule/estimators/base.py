@@ -20,7 +20,7 @@ from chainrule.network.rows import is_row
 from chainrule.training import Checkpointer, EvaluationJournal, History
 from chainrule.training.checkpoint import check_every
 
-from .blocks import bare, dense_if_small, row_blocks
+from .blocks import dense_if_small, row_blocks
 from .callbacks import CallbackMixin
 from .follower import NON_FINITE
 from .heldout import HeldOut, own_sets

@@ -1,4 +1,4 @@
-"""Floor 4, estimators: the checkpoint of a table model: columns, target and parameters as a resumed fit compares them."""
+"""Floor 4, estimators: the checkpoint of a table model: what a resumed fit compares."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_COMPARED = ("n_threads", "progress", "max_time")
 def keep_table(
     model: Any, table: Table, y: pd.Series, weights: np.ndarray | None, **asked: Any
 ) -> tuple[Any, Checkpointer]:
-    """(where the seed comes from, the checkpoint), before anything is drawn: a resumed fit draws what the first one did.
+    """(where the seed comes from, the checkpoint), before anything is drawn: a resumed fit draws the same.
 
     `asked` is path, every and resume, as `Checkpointer` takes them.
     """

@@ -70,8 +70,8 @@ class Activation:
 
 
 def _fading(z):
-    # e^{-|z|}, which never overflows. Not by |z|: its slope at 0 is 0, and with it the derivatives of what follows, which
-    # are smooth, would be wrong there; so each half is written out, and 0 belongs to the upper one.
+    # e^{-|z|}, which never overflows. Not by |z|: its slope at 0 is 0, and with it the derivatives of what follows,
+    # which are smooth, would be wrong there; so each half is written out, and 0 belongs to the upper one.
     return np.exp(np.where(z >= 0, -z, z))
 
 
@@ -221,7 +221,7 @@ ACTIVATIONS = table(
 
 
 def get_activation(spec: str | Activation | Callable | tuple[str, dict]) -> Activation:
-    """The row that `spec` names: a name or alias, a row, `(name, {parameter: value})`, or a NumPy function of one's own.
+    """The row that `spec` names: a name or alias, a row, `(name, {parameter: value})`, or a NumPy function.
 
     >>> get_activation("logistic").name
     'sigmoid'

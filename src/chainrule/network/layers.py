@@ -13,7 +13,7 @@ from .activations import Activation
 
 @dataclass(frozen=True)
 class Dense:
-    """A fully connected layer: `z = Aᵀ a + b`, then its activation; A is inputs × outputs, b has one entry an output."""
+    """A fully connected layer: `z = Aᵀ a + b`, then its activation; A is inputs × outputs, b has an entry an output."""
 
     inputs: int
     outputs: int

@@ -138,7 +138,7 @@ class Layout:
         raise IndexError(f"w has {self.K} parameters, numbered from 0; got {index}")
 
     def index(self, name: tuple) -> int:
-        """The place in w of ("A", l, i, j), the weight from unit i of layer l−1 to unit j of layer l, or ("b", l, j)."""
+        """The place in w of ("A", l, i, j), the weight from unit i of layer l−1 to unit j of l, or of ("b", l, j)."""
         letter, l, *rest = name
         if (letter, l) not in self.slices or len(rest) != (2 if letter == "A" else 1):
             raise IndexError(f"no parameter {name!r}: give ('A', l, i, j) or ('b', l, j) with l from 1 to {self.L}")
@@ -151,7 +151,7 @@ class Layout:
         return start + int(np.ravel_multi_index(rest, shape))
 
     def first_weights(self, rng: np.random.Generator, initialiser: Any = "auto") -> np.ndarray:
-        """A starting w (float64): A_l from its initialiser ("auto": the one that its activation's row names), b_l = 0."""
+        """A starting w (float64): A_l from its initialiser ("auto": the one that its activation names), b_l = 0."""
         w = np.zeros(self.K)
         for layer, A in zip(self.layers, self.views(w)[0], strict=True):
             row = get_initialiser(layer.activation.initialiser if initialiser == "auto" else initialiser)
