@@ -6,8 +6,9 @@ import pytest
 from chainrule.calculus import grad
 from chainrule.descent import get_method
 from chainrule.descent.methods import METHODS
-from chainrule.engine import Plan, Run
+from chainrule.engine import Network, Plan, Run
 from chainrule.engine.dropout import dropout_factors
+from chainrule.engine.source import kernels
 from chainrule.network import Layout, eager_error, get_loss
 
 
@@ -219,3 +220,29 @@ def test_bad_plans_are_named():
         Run(plan, w, X, Y, n_threads=0)
     with pytest.warns(RuntimeWarning, match="more than the"), Run(plan, w, X, Y, n_threads=10_000):
         pass
+
+
+def test_read_only_arrays_need_no_second_compilation():
+    """Read-only rows and weights are read where they are, and nothing is compiled anew for them."""
+    layout, w, X, Y = problem()
+    before = {
+        name: len(getattr(kernels(), name).signatures) for name in ("train_steps", "predict_rows", "total_gradient")
+    }
+    net = Network.from_layout(layout, w.copy())
+    expected, slope = net(X), net.gradient(X, Y)
+    counts = {name: len(getattr(kernels(), name).signatures) for name in before}
+    for array in (X, Y, w):
+        array.flags.writeable = False
+    locked = Network.from_layout(layout, w)
+    np.testing.assert_array_equal(locked(X), expected)
+    np.testing.assert_array_equal(locked.gradient(X, Y), slope)
+    plan = Plan(layout, get_loss("squared"), get_method("adam"), {}, 10, 0.0, "float64")
+    with Run(plan, w.copy(), X, Y) as run:
+        run.epochs(np.empty((1, 0), int), 0.01)
+        run.epochs(np.empty((1, 0), int), np.full(run.steps_per_epoch, 0.01))
+    after = {name: len(getattr(kernels(), name).signatures) for name in before}
+    assert after["predict_rows"] == counts["predict_rows"]
+    assert after["total_gradient"] == counts["total_gradient"]
+    assert after["train_steps"] <= 2  # one for each float width
+    with pytest.raises(ValueError, match="may be written to"):
+        Run(plan, w, X, Y)

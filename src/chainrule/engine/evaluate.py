@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.network import Layout, Loss
 
-from .plan import ROWS_AT_A_TIME, Wiring, aligned, desk
+from .plan import ROWS_AT_A_TIME, Wiring, aligned, desk, unlocked
 from .records import Rows
 from .run import _block
 from .source import kernels
@@ -85,7 +85,7 @@ def predict(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int | None 
     at_once, tail = tables.rows, tables.tail
     n = _threads(layout, N, n_threads, -(-N // at_once))
     work, panels = tables.room(n)
-    net = tables.net._replace(w=w, panels=panels)
+    net = tables.net._replace(w=unlocked(w), panels=panels)
     if panels.size:
         kernels().prepare(net)
     out = np.empty((N, layout.layers[-1].outputs), w.dtype)
@@ -128,7 +128,7 @@ class TotalError:
         # The machine code trusts the length of w.
         if w.shape != (self.K,):
             raise ValueError(f"w must have shape ({self.K},), got {w.shape}")
-        net = self.net._replace(w=np.require(w, self.dtype, ["C", "W"]))
+        net = self.net._replace(w=unlocked(np.ascontiguousarray(w, self.dtype)))
         kernels().prepare(net)
         _together(self.n, lambda thread: kernel(thread, self.n, net, self.rows, self.desk, self.begins, self.at_once))
         return float(self.desk.sums[:, 0].sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,19 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     buffer = np.zeros(size + 64, dtype=np.uint8)
     start = -buffer.ctypes.data % 64
     return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+def unlocked(array: np.ndarray) -> np.ndarray:
+    """The same memory as an array that may be written to, for kernels that only read it.
+
+    Numba compiles a function anew for arrays that are read-only (memory-mapped ones, say); that takes seconds, and the
+    two machine codes may round differently.
+    """
+    if array.flags.writeable:
+        return array
+
+    interface = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+    return np.asarray(SimpleNamespace(__array_interface__=interface, owner=array))
 
 
 class Wiring:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .plan import Plan, Wiring, aligned, desk
+from .plan import Plan, Wiring, aligned, desk, unlocked
 from .records import Move, Rows
 from .source import kernels, method_address
 from .threads import Pace, Team, check_threads
@@ -38,9 +38,10 @@ class Run:
         dtype = np.dtype(plan.dtype)
         self.X, self.Y = _block(X, dtype, plan.layout.sizes[0], "X"), _block(Y, dtype, plan.layout.sizes[-1], "Y")
         self.weights = np.zeros(0, dtype) if weights is None else np.array(weights, dtype)
-        if w.dtype != dtype or w.shape != (plan.layout.K,) or not w.flags.c_contiguous:
+        if w.dtype != dtype or w.shape != (plan.layout.K,) or not (w.flags.c_contiguous and w.flags.writeable):
             raise ValueError(
-                f"w must be a contiguous {dtype} vector of {plan.layout.K} parameters, got {w.dtype}{w.shape}"
+                f"w must be a contiguous {dtype} vector of {plan.layout.K} parameters that may be written to, "
+                f"got {w.dtype}{w.shape}"
             )
         self.names = np.zeros(0, np.int64)  # what dropout knows the rows by; nothing: their numbers
         self.t = 0
@@ -84,7 +85,7 @@ class Run:
         """
         orders = np.ascontiguousarray(orders, np.int64)
         total = len(orders) * self.steps_per_epoch
-        sizes = np.broadcast_to(np.asarray(step_sizes, float), total)
+        sizes = np.broadcast_to(np.asarray(step_sizes, float), total)  # read-only, the kernels get copies
         tally = np.zeros((len(orders), 2))
         done = 0
         while done < total:
@@ -93,7 +94,7 @@ class Run:
             n, count = self._pace.next()
             count = min(total - done, count)
             started = time.perf_counter()
-            self._steps(n, orders, done, done + count, np.ascontiguousarray(sizes[done : done + count]), tally)
+            self._steps(n, orders, done, done + count, sizes[done : done + count].copy(), tally)
             self._pace.note(n, count, time.perf_counter() - started)
             done += count
         return tally / len(self.X)
@@ -151,6 +152,4 @@ def _powers_of_two(most: int) -> list[int]:
 def _block(array: np.ndarray, dtype: np.dtype, columns: int, name: str) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != columns:
         raise ValueError(f"{name} must be rows × {columns}, got shape {array.shape}")
-    array = np.ascontiguousarray(array, dtype)
-    # Kernels are compiled for arrays that can be written to; a read-only one (memory-mapped, say) is copied.
-    return array if array.flags.writeable else array.copy()
+    return unlocked(np.ascontiguousarray(array, dtype))
