@@ -225,12 +225,10 @@ def test_bad_plans_are_named():
 def test_read_only_arrays_need_no_second_compilation():
     """Read-only rows and weights are read where they are, and nothing is compiled anew for them."""
     layout, w, X, Y = problem()
-    before = {
-        name: len(getattr(kernels(), name).signatures) for name in ("train_steps", "predict_rows", "total_gradient")
-    }
+    names = ("train_steps", "predict_rows", "total_gradient")
     net = Network.from_layout(layout, w.copy())
     expected, slope = net(X), net.gradient(X, Y)
-    counts = {name: len(getattr(kernels(), name).signatures) for name in before}
+    counts = {name: len(getattr(kernels(), name).signatures) for name in names}
     for array in (X, Y, w):
         array.flags.writeable = False
     locked = Network.from_layout(layout, w)
@@ -240,7 +238,7 @@ def test_read_only_arrays_need_no_second_compilation():
     with Run(plan, w.copy(), X, Y) as run:
         run.epochs(np.empty((1, 0), int), 0.01)
         run.epochs(np.empty((1, 0), int), np.full(run.steps_per_epoch, 0.01))
-    after = {name: len(getattr(kernels(), name).signatures) for name in before}
+    after = {name: len(getattr(kernels(), name).signatures) for name in names}
     assert after["predict_rows"] == counts["predict_rows"]
     assert after["total_gradient"] == counts["total_gradient"]
     assert after["train_steps"] <= 2  # one for each float width
