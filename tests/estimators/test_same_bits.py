@@ -103,3 +103,10 @@ def test_in_processes_and_pools_the_bits_are_the_same(case, expected):
         pytest.skip("not on this system")
     found = program(names, environment)
     assert found == [[name, expected(name)] for name, _ in found] != []
+
+
+@pytest.mark.slow
+def test_a_process_that_compiles_has_the_bits_of_those_that_load(tmp_path):
+    """The first process of a machine compiles, later ones load its machine code: sums must not be free to differ."""
+    environment = {"CHAINRULE_CACHE_DIR": str(tmp_path)}
+    assert program(["every fit"], environment) == program(["every fit"], environment)

@@ -1,7 +1,8 @@
 """Floor 2, engine: how functions are compiled, and the few machine words that Python lacks (calls by address, atomics).
 
-`reassoc` lets sums be vectorised, `contract` fuses multiply and add; NaN and inf keep their meaning (they are how
-divergence is seen), so the flags that would assume them away are not set.
+`contract` fuses multiply and add. Sums keep the order in which they are written: with `reassoc` the compiler may choose
+another for each copy of a loop, and the same call gave other last bits in the process that compiled it than in those
+that loaded it. NaN and inf keep their meaning (they are how divergence is seen): no flag assumes them away.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numba.np.arrayobj import make_array
 _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz"},
+    "fastmath": {"contract", "nsz"},
     "boundscheck": False,
 }
 
