@@ -1,4 +1,4 @@
-"""FLOOR 5, insight.plots: what every figure shares: the axes that it draws on and the colours that it uses."""
+"""Floor 5, insight.plots: what every figure shares: the axes that it draws on and the colours that it uses."""
 
 from __future__ import annotations
 
