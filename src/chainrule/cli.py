@@ -154,6 +154,9 @@ def train(
     ] = None,
     test: Annotated[float, typer.Option(help="Share of rows held out for the final score.")] = 0.2,
     patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without improvement.")] = None,
+    networks: Annotated[
+        int | None, typer.Option(help="Networks trained side by side and averaged; default by the number of rows.")
+    ] = None,
     max_time: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     weights: Annotated[str | None, typer.Option(help="A column with the weight of each row.")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="COLUMN=KIND, to overrule what was inferred.")] = None,
@@ -174,7 +177,8 @@ def train(
         "epochs": "auto" if epochs is None else epochs,
         "batch_size": "auto" if batch_size is None else batch_size, "step_size": step_size,
         "weight_decay": "auto" if weight_decay is None else weight_decay,
-        "patience": patience, "max_time": max_time, "random_state": seed, "n_threads": threads,
+        "patience": patience, "networks": "auto" if networks is None else networks,
+        "max_time": max_time, "random_state": seed, "n_threads": threads,
     }  # fmt: skip
     result = console.train(
         table, target, out=out, task=task, test=test, weights=weights, kinds=_pairs(kind, "--kind"),

@@ -257,10 +257,12 @@ def _show_plan(model: Any, given: Any, n_held: int, say: Say) -> None:
         f"rows: {len(given.train):,} to learn from, {len(given.held):,} to choose the best moment to stop, "
         f"{n_held:,} held out for the score"
     )
-    net = model.network_
-    hidden = ", ".join(dict.fromkeys(row.name for row in net.activations[:-1])) or "no hidden layer"
-    sizes = " → ".join(f"{n:,}" for n in net.sizes)
-    say(f"network: {sizes} units ({hidden}; output {net.activations[-1].name}), {net.K:,} weights to find")
+    layout, count = given.layout, len(given.first)
+    hidden = ", ".join(dict.fromkeys(layer.activation.name for layer in layout.layers[:-1])) or "no hidden layer"
+    sizes = " → ".join(f"{n:,}" for n in layout.sizes)
+    say(f"network: {sizes} units ({hidden}; output {layout.output.name}), {layout.K:,} weights to find")
+    if count > 1:
+        say(f"  {count} of them are trained side by side; the model is the one network that averages them")
 
 
 def _show_training(model: Any, say: Say) -> None:

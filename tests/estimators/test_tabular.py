@@ -437,4 +437,22 @@ def test_interrupting_keeps_the_best_so_far(monkeypatch):
     model.train(given)
     assert model.outcome_.interrupted
     assert model.n_iter_ == 2
-    assert watch(model.network_.w).loss == min(s.loss for s in seen)
+    X_held, Y_held, _ = given.part(given.held)
+    kept = model.network_.error(X_held, Y_held, loss=model._loss()) / len(X_held)
+    assert kept == pytest.approx(min(s.loss for s in seen))
+
+
+@pytest.mark.parametrize("model", [TableClassifier, TableRegressor])
+def test_several_networks_become_the_one_that_averages_their_raw_scores(model):
+    X = frame_of()
+    y = target_of(model, X)
+    several = model(**QUICK | {"networks": 3}).fit(X, y)
+    assert several.n_networks_ == 3
+    one = model(**QUICK | {"networks": 1}).fit(X, y)
+    assert several.network_.sizes[1:-1] == tuple(3 * D for D in one.network_.sizes[1:-1])
+
+
+def test_one_network_of_many_rows_and_several_of_few():
+    model = TableRegressor()
+    assert model._networks(25_000) == 4
+    assert model._networks(25_001) == 1

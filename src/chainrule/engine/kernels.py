@@ -1,4 +1,4 @@
-"""Floor 2, engine: products, gather, reductions, the epoch; no formula of its own.
+"""Floor 2, engine: gather, forward and backward pass, reductions, the epoch; no formula of its own.
 
 Formulas come in as the addresses of compiled rows (see `source`), so that no network, loss or method needs these
 kernels compiled again. Blocks of numbers are named by their address or by their offset in a shard's line of `work`:
@@ -22,7 +22,8 @@ from chainrule.engine.jit import (
     entry,
     give_way,
 )  # fmt: skip
-from chainrule.engine.tiles import PANEL_BYTES, ROWS, pack_columns, tile
+from chainrule.engine.products import pack, pack_turned, product, product_of_few
+from chainrule.engine.tiles import PANEL_BYTES, pack_columns
 
 # Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w, of
 # the panels of A_l and of A_lᵀ; of a_l, z_l, delta_l, of what is passed on to the next layer and of the dropout
@@ -41,59 +42,7 @@ SPINS_BEFORE_SLEEP = 5_000
 SHORT_ROW = 8
 
 
-# ---------------------------------------------------------------- products
-
-
-@compiled
-def product(like, a, row_stride, k_stride, panels, out, M, K, D):
-    """out (M × D) = A B, A read with its strides from address a, B packed in panels; `like` gives the float width."""
-    size = like.itemsize
-    width = PANEL_BYTES // size
-    for lo in range(0, D, width):
-        columns = min(width, D - lo)
-        for i in range(0, M, ROWS):
-            tile(
-                like, a + i * row_stride * size, row_stride, k_stride, panels + lo * K * size, width,
-                out + (i * D + lo) * size, D, min(ROWS, M - i), K, columns,
-            )  # fmt: skip
-
-
-@compiled
-def product_of_few(like, a, b, spare, out, M, K, D):
-    """out (M × D) = A B for few rows: B is read where it is, but for columns at its edge, which are packed first."""
-    size = like.itemsize
-    width = PANEL_BYTES // size
-    for lo in range(0, D, width):
-        columns, from_, stride = min(width, D - lo), b + lo * size, D
-        if columns < width:
-            pack_columns(like, from_, D, spare, K, columns)
-            from_, stride = spare, width
-        for i in range(0, M, ROWS):
-            to = out + (i * D + lo) * size
-            tile(like, a + i * K * size, K, 1, from_, stride, to, D, min(ROWS, M - i), K, columns)
-
-
-@compiled
-def pack(like, b, K, D, panels):
-    """The K × D numbers at address b as panels: zeros fill the last one up."""
-    size = like.itemsize
-    width = PANEL_BYTES // size
-    for lo in range(0, D, width):
-        pack_columns(like, b + lo * size, D, panels + lo * K * size, K, min(width, D - lo))
-
-
-@compiled
-def pack_turned(w, at, m, D, panels, to, lo):
-    """The panel from column lo on of the D × m matrix Aᵀ, where A is m × D at offset `at` of w."""
-    width = PANEL_BYTES // w.itemsize
-    to += lo * D
-    for j in range(min(width, m - lo)):
-        start = at + (lo + j) * D
-        for k in range(D):
-            panels[to + k * width + j] = w[start + k]
-    for j in range(m - lo, width):
-        for k in range(D):
-            panels[to + k * width + j] = 0.0
+# ---------------------------------------------------------------- weights as panels
 
 
 @compiled

@@ -245,7 +245,7 @@ def method_address(row: Method, dtype: str) -> int:
 def kernels() -> ModuleType:
     """The kernels as a module that is compiled when first called, and kept for this processor."""
     text = (_HERE / "kernels.py").read_text(encoding="utf-8")
-    module = load_module("kernels", text, ("jit.py", "tiles.py", "records.py"))
+    module = load_module("kernels", text, ("jit.py", "tiles.py", "products.py", "records.py"))
     if not any(directory().glob(f"__pycache__/{module.__name__}*.nbi")):
         say(f"compiling the engine for this processor; it happens once, the result is kept in {directory()}")
     return module

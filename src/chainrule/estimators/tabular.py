@@ -29,7 +29,7 @@ from chainrule.data import (
 )
 from chainrule.descent import DivergenceError, get_method
 from chainrule.descent.schedules import get_schedule
-from chainrule.engine import Network, Plan, Run, error
+from chainrule.engine import Committee, Network, Plan, averaged, error
 from chainrule.network import Layout, get_loss
 from chainrule.training import Checkpointer, MaxTime, Patience, ProgressBar, Randomness, Training, Watched, run
 
@@ -45,6 +45,8 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 24, 100
 # 'auto' weight decay: this divided by the rows, within a bound. The pull of a prior on the weights does not grow with
 # the rows, as their sum of losses does; so beside the mean loss it falls as 1/rows.
 _DECAY_ROWS, _MOST_DECAY = 2_000, 1.0
+# 'auto' networks: so many where there are at most so many rows; their mean is steadier, and one is quick to train.
+_NETWORKS, _FEW_ROWS = 4, 25_000
 # A network is trained on no fewer rows than these.
 _FEWEST_ROWS = 4
 
@@ -58,7 +60,10 @@ _NAMES = {
 
 @dataclass
 class Prepared:
-    """Rows as numbers, split into those to train on and those to watch; what `prepare` hands to `train`."""
+    """Rows as numbers, split into those to train on and those to watch; what `prepare` hands to `train`.
+
+    `layout` is that of each network to train, `first` has a line with the first weights of each.
+    """
 
     X: np.ndarray
     Y: np.ndarray
@@ -66,6 +71,8 @@ class Prepared:
     train: np.ndarray
     held: np.ndarray
     rng: np.random.Generator
+    layout: Layout
+    first: np.ndarray
     checkpoint: Checkpointer | None = None
 
     def part(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -138,10 +145,11 @@ class _TableModel(BaseEstimator):
         rng = np.random.default_rng(self.seed_)
         Y = self._targets(codes)
         layout = Layout.of([block.shape[1], *self._hidden(), Y.shape[1]], self.activation, self._output())
-        self.network_ = Network.from_layout(layout, layout.first_weights(rng).astype(np.float32))
+        first = np.stack([layout.first_weights(rng) for _ in range(self._networks(len(train)))]).astype(np.float32)
+        self.network_ = Network.from_layout(*averaged(layout, first))
         if kept is not None:
             kept.follow(order=Randomness(rng))
-        return Prepared(block, Y, weights, train, held, rng, kept)
+        return Prepared(block, Y, weights, train, held, rng, layout, first, kept)
 
     def _hidden(self) -> list[Any]:
         sizes: Any = self.hidden_layer_sizes
@@ -149,37 +157,45 @@ class _TableModel(BaseEstimator):
 
     def train(self, given: Prepared):
         """What `fit` does after `prepare`: descend, watch the held-out rows, put the best weights back."""
-        layout, loss, train = self.network_.layout, get_loss(self._loss()), given.train
+        layout, train, W = given.layout, given.train, given.first.copy()
         batch = self._batch(len(train))
         epochs = self._epochs(len(train), batch)
-        plan = Plan(layout, loss, get_method("adamw"), {"decay": self._decay(len(train))}, batch, 0.0, "float32")
+        decay = {"decay": self._decay(len(train))}
+        plan = Plan(layout, get_loss(self._loss()), get_method("adamw"), decay, batch, 0.0, "float32")
         schedule = get_schedule("cosine")
-        with Run(plan, self.network_.w, *given.part(train), self.n_threads) as engine_run:
-            total = epochs * engine_run.steps_per_epoch
+        with Committee(plan, W, *given.part(train), self.n_threads) as committee:
+            total = epochs * committee.steps_per_epoch
 
             def step_sizes(epoch: int) -> np.ndarray:
-                steps = np.arange(engine_run.steps_per_epoch) + epoch * engine_run.steps_per_epoch
+                steps = np.arange(committee.steps_per_epoch) + epoch * committee.steps_per_epoch
                 return self.step_size * schedule(steps, total)
 
-            order = lambda: given.rng.permutation(len(train))  # noqa: E731
-            training = Training(engine_run, epochs, order, step_sizes, self._watch(given))
+            def order() -> np.ndarray:
+                return np.concatenate([given.rng.permutation(len(train)) for _ in W])
+
+            training = Training(committee, epochs, order, step_sizes, self._watch(given))
             bar = ProgressBar() if self.progress else nullcontext()
             rules: list[Any] = [Patience(self.patience)] if self.patience else []
             rules += [MaxTime(self.max_time)] if self.max_time else []
             with bar as drawn:
-                self.outcome_ = run(training, drawn or (lambda event: None), rules, given.checkpoint)
+                try:
+                    self.outcome_ = run(training, drawn or (lambda event: None), rules, given.checkpoint)
+                finally:  # whatever stopped it: the last good weights are kept
+                    self.network_ = Network.from_layout(*averaged(layout, W))
+        self.n_networks_ = len(W)
         self.history_ = self.outcome_.history
         self.n_iter_ = len(self.history_)
         return self
 
     def _watch(self, given: Prepared) -> Callable[[np.ndarray], Watched]:
-        """The mean loss over the held-out rows."""
-        layout, loss = self.network_.layout, get_loss(self._loss())
+        """The mean loss over the held-out rows, of the network that averages those that are trained."""
+        loss = get_loss(self._loss())
         X, Y, weights = given.part(given.held)
         mass = float(len(X) if weights is None else weights.sum())
 
         def watch(w: np.ndarray) -> Watched:
-            mean = error(layout, loss, w, X, Y, weights, self.n_threads) / mass
+            layout, mean_w = averaged(given.layout, w.reshape(given.first.shape))
+            mean = error(layout, loss, mean_w, X, Y, weights, self.n_threads) / mass
             if not np.isfinite(mean):
                 raise DivergenceError(
                     f"training diverged: the loss on the held-out rows became {mean}. "
@@ -206,6 +222,11 @@ class _TableModel(BaseEstimator):
         if self.epochs != "auto":
             return int(self.epochs)
         return int(np.clip(_STEPS // -(-n // batch), _FEWEST_EPOCHS, _MOST_EPOCHS))
+
+    def _networks(self, n: int) -> int:
+        if self.networks != "auto":
+            return int(self.networks)
+        return _NETWORKS if n <= _FEW_ROWS else 1
 
     def _decay(self, n: int) -> float:
         return min(_MOST_DECAY, _DECAY_ROWS / n) if self.weight_decay == "auto" else float(self.weight_decay)
@@ -288,6 +309,7 @@ columns are part of the model, and of its file.
         weight_decay="auto",
         validation_fraction=0.15,
         patience=None,
+        networks="auto",
         max_time=None,
         kinds=None,
         random_state=None,
@@ -376,6 +398,7 @@ Source: handout 1, 2; the clamp to the training range is RealMLP's (Holzmüller,
         weight_decay="auto",
         validation_fraction=0.15,
         patience=None,
+        networks="auto",
         max_time=None,
         kinds=None,
         random_state=None,
