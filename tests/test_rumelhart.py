@@ -12,6 +12,7 @@ import chainrule as cr
 
 FOLDER = Path(__file__).parents[1] / "examples" / "rumelhart1986"
 SCRIPTS = ("symmetry", "xor", "family_trees")
+SOLVED_FAST_124 = 11  # of the 100 starts from seed 0: one that needs few sweeps and settles at 1 : 2 : 4
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -150,7 +151,7 @@ def test_most_of_100_starts_solve_symmetry_and_all_settle_at_one_of_two_codes():
 
 def test_one_hidden_unit_with_direct_links_solves_xor():
     xor = script("xor")
-    w = np.random.default_rng(0).uniform(-xor.RANGE, xor.RANGE, 7)
+    w = xor.first_weights(7, 1, seed=0)[0]
     path = xor.one_network(w, 2000)
     assert 200 < path.n_iter < 1000
     np.testing.assert_allclose(xor.outputs(path.points[-1]), xor.D, atol=xor.CLOSE)
@@ -160,17 +161,10 @@ def test_one_hidden_unit_with_direct_links_solves_xor():
 
 
 def test_the_engine_trains_the_2_2_1_network_as_the_calculus_does():
-    xor, starts = script("xor"), script("starts")
-    W = np.random.default_rng(0).uniform(-xor.RANGE, xor.RANGE, (6, 9))
-    engine = xor.by_engine(W, 1500, step=0.5)
-
-    def outputs(W):
-        return starts.perceptron(W, xor.X, (2, 2, 1))[..., 0]
-
-    calculus = starts.train(
-        lambda W: starts.squared(outputs(W), xor.D), lambda W: xor.close(outputs(W)), W, 1500, step=0.5, momentum=0.9
-    )
-    assert np.count_nonzero(engine.sweeps) >= 4
+    xor = script("xor")
+    W = xor.first_weights(9, 3, seed=0)
+    engine, calculus = xor.by_engine(W, 1000, step=0.5), xor.by_calculus(W, 1000, step=0.5)
+    assert np.count_nonzero(engine.sweeps) >= 2
     assert engine.sweeps.tolist() == calculus.sweeps.tolist()
 
 
@@ -211,12 +205,23 @@ def test_the_papers_settings_do_not_learn_the_trees_and_the_changed_ones_do():
     trees = script("family_trees")
     first, last = trees.TRIALS[0], trees.TRIALS[-1]
     assert (first.step, first.decay) == (0.01, 0.002)
-    as_printed, changed = trees.run(first, 2, 1500, seed=0), trees.run(last, 2, 1500, seed=0)
-    assert as_printed.held_out.sum(axis=1).tolist() == [4, 4]
+    as_printed, changed = trees.run(first, 1, 600, seed=0), trees.run(last, 1, 600, seed=0)
     assert as_printed.trained == 0.0
-    assert changed.trained > 0.97
+    assert as_printed.unseen == (0, 4)
+    assert changed.trained > 0.9
     assert changed.unseen[0] > 0
-    assert changed.unseen[1] == 8
+
+
+@pytest.mark.slow
+def test_the_table_of_the_family_trees():
+    trees = script("family_trees")
+    found = {trial.name: trees.run(trial, 10, 1500, seed=0) for trial in trees.TRIALS}
+    for trial in trees.TRIALS:
+        if (trial.step, trial.decay) == (0.01, 0.002):
+            assert found[trial.name].trained < 0.01, trial.name
+    last = found[trees.TRIALS[-1].name]
+    assert last.trained > 0.97
+    assert 12 <= last.unseen[0] <= 32  # of 40: some of the unseen, not all
 
 
 def test_a_perfect_trait_is_found():
@@ -232,8 +237,8 @@ def test_a_perfect_trait_is_found():
 # ---------------------------------------------------------------- the scripts as they are run
 
 QUICK = {
-    "symmetry": ["--starts", "8", "--sweeps", "800", "--seed", "0"],
-    "xor": ["--starts", "3", "--sweeps", "900"],
+    "symmetry": ["--starts", "12", "--sweeps", "850", "--seed", "0"],
+    "xor": ["--starts", "2", "--sweeps", "700"],
     "family_trees": ["--starts", "2", "--sweeps", "30"],
 }
 
@@ -253,6 +258,12 @@ def test_a_script_prints_its_table_and_draws_its_figure(name, tmp_path, capsys, 
         assert all(trial.name in printed for trial in script(name).TRIALS)
     else:
         assert re.search(r"\d+ of \d+ solved", printed)
+
+
+def test_where_no_start_is_solved_the_script_says_so(capsys, tmp_path):
+    script("symmetry").main(["--starts", "2", "--sweeps", "3", "--figure", str(tmp_path / "none.png")])
+    assert "no pattern to measure or draw" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_readme_shows_every_script_and_figure():

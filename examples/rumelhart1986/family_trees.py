@@ -16,8 +16,7 @@ from family import PEOPLE, coded
 from starts import arguments, sigmoid, split, squared
 
 import chainrule as cr
-from chainrule.descent.methods import Method, get_method
-from chainrule.descent.schedules import Schedule
+from chainrule.descent import Method, Schedule, get_method
 
 # 24 people + 12 relations → 6 + 6 → 12 → 6 → 24: the matrices, then the biases
 SHAPES = [(24, 6), (12, 6), (12, 12), (12, 6), (6, 24), (1, 6), (1, 6), (1, 12), (1, 6), (1, 24)]

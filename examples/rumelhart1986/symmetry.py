@@ -16,7 +16,7 @@ SIZES = (6, 2, 1)
 PAPER = {"step": 0.1, "momentum": 0.9}  # its ε and α
 RANGE = 0.3  # its first weights lie between −0.3 and 0.3
 PAPERS_SWEEPS = 1425
-SETTLING = 3000  # sweeps more, for the weights to settle: a start counts as solved well before they do
+SETTLING = 1000  # sweeps more, for the weights to settle: a start counts as solved well before they do
 
 # The ratios that the weights settle at: the paper's, and one that it does not mention.
 CODES = {"1 : 2 : 4": (1.0, 2.0, 4.0), "2 : 3 : 4": (1.0, 1.5, 2.0)}
@@ -76,41 +76,51 @@ def pattern(W: np.ndarray) -> Pattern:
     )
 
 
+def draw_unit(ax: Any, unit: int, weights: np.ndarray, bias: float, onward: float) -> None:
+    """The weights from the six inputs to one hidden unit as bars, blue above 0 and orange below."""
+    from chainrule.insight.plots.canvas import BLUE, ORANGE
+
+    bars = ax.bar(range(1, 7), weights, color=[BLUE if w > 0 else ORANGE for w in weights])
+    ax.bar_label(bars, [f"{w:.1f}" for w in weights], fontsize=8, padding=1)
+    ax.axhline(0, color="0.3", linewidth=1)
+    ax.axvline(3.5, color="0.4", linewidth=1, linestyle=":")
+    ax.set_title(f"to hidden unit {unit} (bias {bias:.1f}, to the output {onward:.1f})", fontsize=10)
+    ax.set(ylim=np.abs(weights).max() * np.array([-1.3, 1.3]), yticks=())
+    ax.set_xticks(range(1, 7), [f"$x_{i}$" for i in range(1, 7)] if unit else [""] * 6)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
 def draw(runs: Any, settled: np.ndarray, limit: int, file: str) -> None:
     """One network's weights, the sweeps that the starts took, and the ratios that they settled at."""
-    from drawing import save, share_solved, squares
+    from drawing import save, share_solved
 
-    from chainrule.insight.plots.canvas import BLUE, RED, pyplot
+    from chainrule.insight.plots.canvas import BLUE, GREY, RED, pyplot
 
     found = pattern(settled)
     shown = settled[np.argmax(found.is_code(CODES["1 : 2 : 4"]))]
-    figure, (left, middle, right) = pyplot().subplots(
-        1, 3, figsize=(12, 3.8), layout="constrained", width_ratios=(1.5, 1, 1)
-    )
-    A, v, b, c = shown[:12].reshape(6, 2).T, shown[12:14], shown[14:16], shown[16]
-    squares(left, np.c_[A, b, v], np.abs(shown).max())
-    for i, row in enumerate(np.c_[A, b, v]):
-        for j, weight in enumerate(row):
-            left.text(j, i + 0.53, f"{weight:.1f}", ha="center", va="top", fontsize=8)
-    left.axvline(2.5, color="0.4", linewidth=1, linestyle=":")
-    left.set_ylim(1.9, -0.6)
-    left.set(title=f"one solution: from six inputs, bias, to the output\n(whose own bias is {c:.1f})", yticks=(0, 1))
-    left.set_xticks(range(8), [*(f"$x_{i}$" for i in range(1, 7)), "bias", "to ŷ"])
-    left.set_yticklabels(["unit 0", "unit 1"])
+    figure = pyplot().figure(figsize=(12, 4), layout="constrained")
+    grid = figure.add_gridspec(2, 3, width_ratios=(1.2, 1, 1))
+    middle, right = figure.add_subplot(grid[:, 1]), figure.add_subplot(grid[:, 2])
+    A, v, b = shown[:12].reshape(6, 2), shown[12:14], shown[14:16]
+    for unit in range(2):
+        draw_unit(figure.add_subplot(grid[unit, 0]), unit, A[:, unit], b[unit], v[unit])
 
     share_solved(middle, runs.sweeps, limit, color=BLUE)
     middle.axvline(PAPERS_SWEEPS, color=RED, linestyle="--", label=f"the paper: {PAPERS_SWEEPS:,}")
     middle.legend(frameon=False, loc="upper left")
     middle.set_title(f"{len(runs.taken)} of {len(runs.sweeps)} starts solved")
 
-    mean = found.ratios.mean(axis=1)
-    right.scatter(mean[:, 1], mean[:, 2], s=24, color=BLUE, alpha=0.5)
+    for W, look in ((runs.solved[runs.sweeps > 0], {"s": 10, "color": GREY, "label": "when solved"}),
+                    (settled, {"s": 40, "color": BLUE, "label": f"{SETTLING:,} sweeps later"})):  # fmt: skip
+        mean = pattern(W).ratios.mean(axis=1)
+        right.scatter(mean[:, 1], mean[:, 2], **look)
+    right.legend(frameon=False, loc="upper left", fontsize=9)
     for name, (_, x, y) in CODES.items():
         count = int(found.is_code(CODES[name]).sum())
-        right.annotate(f"{name}\n{count} starts", (x, y), (-12 if x > 1.7 else 14, -2), textcoords="offset points",
-                       ha="right" if x > 1.7 else "left", va="center")  # fmt: skip
-    right.set(title="where the weights settle", xlabel="middle weight / smallest", ylabel="largest weight / smallest")
-    right.set(xlim=(1.2, 2.3), ylim=(1.4, 4.6))
+        right.annotate(f"{name}\n{count} starts", (x, y), (24, -12), textcoords="offset points", va="top")
+    right.set(title="ratios of the weights", xlabel="middle / smallest", ylabel="largest / smallest")
+    right.set(xlim=(1.1, 2.8), ylim=(1, 5.4))
     right.spines[["top", "right"]].set_visible(False)
     right.grid(alpha=0.3)
     save(figure, file)
@@ -126,6 +136,7 @@ def main(argv: list[str] | None = None) -> None:
         each = ", ".join(sorted(f"{float(error(w[None])):.2f}" for w in stuck))
         print(f"never solved: {len(stuck)}, with the error {each} ('never symmetric' has {0.5 * D.sum():.2f})")
     if not len(runs.taken):
+        print("so there is no pattern to measure or draw; more starts or more sweeps would help")
         return
     share = np.mean(runs.taken <= PAPERS_SWEEPS)
     print(f"the paper's network took {PAPERS_SWEEPS:,} sweeps: {share:.0%} of those solved took no more")
