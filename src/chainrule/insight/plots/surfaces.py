@@ -141,7 +141,7 @@ def finish(ax: Axes, title: str, text: str = "") -> None:
     """Title and legend above the axes, where they hide nothing; small grey text under their labels."""
     ax.set_title(title, fontsize="medium", pad=26)
     ax.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False, fontsize="small", columnspacing=1.2,
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, frameon=False, fontsize="small", columnspacing=1.2,
         handletextpad=0.4, borderaxespad=0.3,
     )  # fmt: skip
     if text:
