@@ -72,13 +72,13 @@ def tangent_at(pieces, corner):
     along = along / np.hypot(*along.T)[:, None]
     k = int(np.argmin(np.hypot(*(middles - corner).T)))
     around = along[max(k - 2, 0) : k + 3]
-    if np.hypot(*(middles[k] - corner)) > 3 or (around @ along[k]).min() < 0.98:
+    if np.hypot(*(middles[k] - corner)) > 3 or (around @ along[k]).min() < 0.995:
         return None
     return along[k]
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_arrows_are_orthogonal_to_the_contours_as_one_sees_them(name):
+def test_arrows_point_along_the_gradient_at_a_right_angle_to_the_contours_as_one_sees_them(name):
     path = PATHS[name]()
     ax = path.plot()
     ax.figure.canvas.draw()
@@ -96,19 +96,13 @@ def test_arrows_are_orthogonal_to_the_contours_as_one_sees_them(name):
         seen += 1
         arrow = (tip - corner) / np.hypot(*(tip - corner))
         assert abs(arrow @ tangent) < 0.1
-    assert seen >= 3
-
-
-@pytest.mark.parametrize("name", PATHS)
-def test_arrows_point_where_the_gradient_does(name):
-    path = PATHS[name]()
-    surface = descent_surface(path)
-    (arrows,) = drawn(path.plot(), Quiver)
+    assert seen >= 2
+    surface = descent_surface(path, resolution=3)
     for start, u, v in zip(arrows.XY, arrows.U, arrows.V, strict=True):
         k = int(np.argmin(np.hypot(*(surface.path - start).T)))
         along = surface.plane.directions @ np.ravel(path.gradients[k])
         np.testing.assert_allclose(np.array([u, v]) / np.hypot(u, v), along / np.hypot(*along), atol=1e-9)
-    assert len({round(float(np.hypot(u, v)), 9) for u, v in zip(arrows.U, arrows.V, strict=True)}) == 1
+        assert np.hypot(u, v) == pytest.approx(np.hypot(arrows.U[0], arrows.V[0]))
 
 
 def test_two_numbers_are_drawn_as_they_are():
@@ -119,7 +113,7 @@ def test_two_numbers_are_drawn_as_they_are():
     np.testing.assert_allclose(np.ravel(label(ax, "the lowest point").get_data()), path.x, atol=1e-12)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("x[0]", "x[1]")
     assert not words(ax)  # nothing is left out, so nothing misleads
-    surface = descent_surface(path)
+    surface = descent_surface(path, resolution=31)
     assert surface.values[30, 7] == pytest.approx(bowl([surface.alphas[7], surface.betas[30]]))
     inside = (surface.alphas[[0, -1]], surface.betas[[0, -1]])
     assert all(
@@ -129,7 +123,7 @@ def test_two_numbers_are_drawn_as_they_are():
 
 def test_it_draws_on_axes_that_are_given():
     _, ax = plt.subplots()
-    assert plot_path(PATHS["bowl"](), ax) is ax
+    assert plot_path(PATHS["bowl"](), ax, resolution=5) is ax
     assert len(plt.get_fignums()) == 1
 
 
@@ -165,7 +159,7 @@ def test_the_principal_directions_are_those_of_scikit_learn():
     from sklearn.decomposition import PCA
 
     path = scattered()
-    found, theirs = descent_surface(path), PCA(2).fit(path.points)
+    found, theirs = descent_surface(path, resolution=5), PCA(2).fit(path.points)
     np.testing.assert_allclose(np.abs(found.plane.directions @ theirs.components_.T), np.eye(2), atol=1e-10)
     np.testing.assert_allclose(found.share, theirs.explained_variance_ratio_)
     np.testing.assert_allclose(found.plane.at(*found.centre), path.x, atol=1e-12)
@@ -326,7 +320,7 @@ def test_a_film_grows_point_by_point(start, tmp_path):
     F = bowl if np.ndim(start) else (lambda x: x**2)
     path = cr.minimize(F, start, step=0.09, max_iter=5)
     file = tmp_path / "walk.gif"
-    assert path.animate(file, dpi=50, fps=2, resolution=21) == file
+    assert path.animate(file, dpi=30, fps=2, resolution=11) == file
     with Image.open(file) as film:
         shown = []
         for k in range(film.n_frames):
@@ -346,7 +340,7 @@ def test_a_long_path_is_thinned_to_a_film_of_bounded_length(tmp_path, monkeypatc
 
     monkeypatch.setattr(paths, "_FRAMES", 5)
     path = cr.minimize(bowl, np.array([4.0, 2.5]), step=0.01, max_iter=200)
-    with Image.open(path.animate(tmp_path / "walk.GIF", dpi=40, fps=1, resolution=11)) as film:
+    with Image.open(path.animate(tmp_path / "walk.GIF", dpi=30, fps=1, resolution=5)) as film:
         assert film.n_frames == 5 + 1 or film.n_frames == 5  # the last one may be one long frame
 
 
