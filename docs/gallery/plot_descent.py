@@ -29,13 +29,14 @@ cr.minimize(bowl, np.array([4.0, 2.5]), step=0.22, max_iter=40).plot()
 # %%
 # Methods differ in the way they take
 # -----------------------------------
-# A curved valley: L-BFGS follows it to the end in 30 to 40 steps, Adam swings and is half way after 400.
+# A curved valley: L-BFGS follows it to the end in 30 to 40 steps, Adam swings and is half way after 400. The valley is
+# narrow, so its contours want a fine grid.
 def banana(x):
     return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
 
 
-cr.minimize(banana, np.array([-1.2, 1.0]), "lbfgs").plot()
-cr.minimize(banana, np.array([-1.2, 1.0]), "adam", step=0.05, max_iter=400).plot()
+cr.minimize(banana, np.array([-1.2, 1.0]), "lbfgs").plot(resolution=241)
+cr.minimize(banana, np.array([-1.2, 1.0]), "adam", step=0.05, max_iter=400).plot(resolution=241)
 
 # %%
 # One number
