@@ -19,11 +19,11 @@ def bowl(x):
     return x[0] ** 2 + 4 * x[1] ** 2 + x[0] * x[1]
 
 
-cr.minimize(bowl, np.array([4.0, 2.5]), step=0.09, max_iter=40).plot()
+ax = cr.minimize(bowl, np.array([4.0, 2.5]), step=0.09, max_iter=40).plot()
 
 # %%
 # A step that is too large for the steep direction jumps across the valley, from slope to slope.
-cr.minimize(bowl, np.array([4.0, 2.5]), step=0.22, max_iter=40).plot()
+ax = cr.minimize(bowl, np.array([4.0, 2.5]), step=0.22, max_iter=40).plot()
 
 
 # %%
@@ -35,15 +35,15 @@ def banana(x):
     return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
 
 
-cr.minimize(banana, np.array([-1.2, 1.0]), "lbfgs").plot(resolution=241)
-cr.minimize(banana, np.array([-1.2, 1.0]), "adam", step=0.05, max_iter=400).plot(resolution=241)
+ax = cr.minimize(banana, np.array([-1.2, 1.0]), "lbfgs").plot(resolution=241)
+ax = cr.minimize(banana, np.array([-1.2, 1.0]), "adam", step=0.05, max_iter=400).plot(resolution=241)
 
 # %%
 # One number
 # ----------
 # The slope of each tangent decides the length of the next step. The descent ends in the valley that it started above,
 # which need not be the lowest.
-cr.minimize(lambda x: 0.25 * x**4 - x**2 + 0.3 * x, 2.4, step=0.05).plot()
+ax = cr.minimize(lambda x: 0.25 * x**4 - x**2 + 0.3 * x, 2.4, step=0.05).plot()
 
 # %%
 # More numbers
@@ -51,4 +51,4 @@ cr.minimize(lambda x: 0.25 * x**4 - x**2 + 0.3 * x, 2.4, step=0.05).plot()
 # The plane is that of the path's two principal directions. The text under the picture says what the slice holds and
 # that slices mislead.
 stiffness = np.array([1.0, 2.0, 3.0, 5.0, 9.0])
-cr.minimize(lambda x: x @ (stiffness * x) / 2, np.ones(5), step=0.15).plot()
+ax = cr.minimize(lambda x: x @ (stiffness * x) / 2, np.ones(5), step=0.15).plot()

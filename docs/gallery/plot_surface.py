@@ -23,17 +23,17 @@ X, y = load_digits(return_X_y=True)
 X = X / 16
 clf = MLPClassifier(max_iter=30, random_state=0).initialize(X, y)
 points = [clf.network_.w.copy()]
-clf.set_callbacks(lambda event: points.append(clf.network_.w.copy())).fit(X, y)
+clf = clf.set_callbacks(lambda event: points.append(clf.network_.w.copy())).fit(X, y)
 
 # %%
 # The plane of the path's two principal directions. Every value is the error that training made small, at other weights.
 surface = error_surface(clf, X, y, path=np.array(points))
-plot_surface(surface)
+ax = plot_surface(surface)
 
 # %%
 # The same as a landscape. The path is drawn at its true height.
-plot_surface_3d(surface)
+ax = plot_surface_3d(surface)
 
 # %%
 # Two random directions, as long as the weights of each unit (Li et al. 2018). Of the path nothing is seen in them.
-plot_surface(error_surface(clf, X, y, directions="random"))
+ax = plot_surface(error_surface(clf, X, y, directions="random"))
