@@ -40,7 +40,6 @@ def oblong(x):
 PATHS = {
     "bowl": lambda: cr.minimize(bowl, np.array([4.0, 2.5]), step=0.09, max_iter=40),
     "banana by lbfgs": lambda: cr.minimize(banana, np.array([-1.2, 1.0]), "lbfgs"),
-    "banana by adam": lambda: cr.minimize(banana, np.array([-1.2, 1.0]), "adam", step=0.1, max_iter=90),
     "hill": lambda: cr.maximize(lambda x: np.sin(x[0]) * np.cos(x[1]), np.array([0.3, 1.0]), step=0.3),
     "column": lambda: cr.minimize(lambda x: bowl(x[:, 0]), np.array([[4.0], [2.5]]), step=0.09, max_iter=40),
     "in a plane of R^4": lambda: cr.minimize(oblong, np.array([1.0, 1.0, 0.0, 0.0]), step=0.15, max_iter=40),
