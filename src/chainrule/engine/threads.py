@@ -21,9 +21,11 @@ from .source import kernels
 
 # A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
 SLICE_SECONDS = 0.2
-# Numbers of threads are compared by slices of this length, so many of each at first, then one in so many slices.
+# Numbers of threads are compared by slices of this length: so many of each at first, then again after the slices with
+# these numbers (the first samples may have met something else that ran), then one in so many slices.
 _SAMPLE_SECONDS = 0.005
 _SAMPLES = 3
+_EARLY_SAMPLES = (4, 10)
 _SLICES_BETWEEN_SAMPLES = 25
 _SHARE_OF_SLOW = 0.3
 
@@ -118,7 +120,9 @@ class Pace:
             return n, self._units(n, _SAMPLE_SECONDS)
         best = max(self._choices, key=lambda n: self._rates.get(n, 0.0))
         self._slices += 1
-        if len(self._choices) > 1 and self._slices % _SLICES_BETWEEN_SAMPLES == 0:
+        if len(self._choices) > 1 and (
+            self._slices in _EARLY_SAMPLES or self._slices % _SLICES_BETWEEN_SAMPLES == 0
+        ):
             others = [n for n in self._choices if n != best]
             other = others[self._slices // _SLICES_BETWEEN_SAMPLES % len(others)]
             return other, self._units(other, _SAMPLE_SECONDS)
