@@ -25,6 +25,7 @@ from .blocks import dense_if_small, row_blocks
 from .callbacks import CallbackMixin
 from .follower import NON_FINITE
 from .heldout import HeldOut, own_sets
+from .looks import LooksMixin
 from .own_functions import check_functions
 from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, own_generator, solver_name
 from .solvers import Job, fit_lbfgs, fit_stochastic
@@ -74,7 +75,7 @@ def is_function(loss: Any) -> bool:
     return callable(loss) and not isinstance(loss, Loss)
 
 
-class BaseMLP(CallbackMixin, BaseEstimator):
+class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
     """What classifier and regressor share: checking, first weights, fitting, predicting."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}

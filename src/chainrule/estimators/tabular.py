@@ -45,6 +45,7 @@ from chainrule.training.audit import audit
 
 from .follower import Permutation, recorded
 from .kept import keep_table
+from .looks import LooksMixin
 from .parameters import TABLE_PARAMETERS, constraints, parameters_section, store
 
 # Rows up to which a batch size serves; beyond the last one it is the largest.
@@ -83,7 +84,7 @@ class Prepared:
         return self.X[rows], self.Y[rows], None if self.weights is None else self.weights[rows]
 
 
-class _TableModel(BaseEstimator):
+class _TableModel(LooksMixin, BaseEstimator):
     """What the two share: rows of a table in, a network that was stopped at its best epoch out."""
 
     task = ""

@@ -44,7 +44,7 @@ class Recording:
     Parameters
     ----------
     material : what `replay` computes with; None where steps cannot be computed again, and `why_not` says why
-    budget : bytes that snapshots may take. Beside them it keeps 4 bytes an epoch, and the step sizes.
+    budget : bytes that snapshots may take, RECORD_BYTES by default. Beside them it keeps 4 bytes an epoch, and the step sizes.
 
     Attributes
     ----------
@@ -59,8 +59,9 @@ class Recording:
     (array([0, 4, 7]), array([0., 4., 7.]))
     """
 
-    def __init__(self, material: Material | None = None, why_not: str = "", budget: int = RECORD_BYTES):
-        self.material, self.why_not, self.budget = material, why_not, budget
+    def __init__(self, material: Material | None = None, why_not: str = "", budget: int | None = None):
+        self.material, self.why_not = material, why_not
+        self.budget = RECORD_BYTES if budget is None else budget
         self.stride = 1
         self._kept: dict[int, Snapshot] = {}
         self._last = 0
@@ -159,7 +160,7 @@ class Recorder:
     here. `watched(step_size)` is the function to give to `Training`.
     """
 
-    def __init__(self, run: Any, material: Material, budget: int = RECORD_BYTES):
+    def __init__(self, run: Any, material: Material, budget: int | None = None):
         own = Material(material.plan, material.X, material.Y, material.weights, copy.deepcopy(material.orders))
         self.recording = Recording(own, budget=budget)
         self._run, self._size = run, 0.0
