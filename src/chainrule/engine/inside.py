@@ -94,8 +94,8 @@ def backward_pass(
     >>> net = Network([1, 1, 1], "tanh")
     >>> net.w[:] = [0.5, 2.0, 0.0, 0.0]
     >>> seen = backward_pass(net.layout, get_loss("squared"), net.w, np.array([[1.0]]), np.array([[0.0]]))
-    >>> seen.delta[1], seen.gradient[1]  # ŷ − y, and times a_1
-    (array([[0.92423431]]), 0.4271045...)
+    >>> seen.delta[1], seen.gradient[1:2]  # ŷ − y, and times a_1
+    (array([[0.92423431]]), array([0.42710453]))
     """
     dtype = w.dtype
     X, Y = _block(X, dtype, layout.sizes[0], "X"), _block(Y, dtype, layout.sizes[-1], "Y")
@@ -119,7 +119,7 @@ def _read(layout, w, X, Y, weights, layers, work, counts, gradient, error, in_sc
         D, at = layout.layers[l].outputs, layers[l, column]
         return np.concatenate([line[at : at + n * D].reshape(n, D) for line, n in zip(work, counts, strict=False)])
 
-    L, A, b = layout.L, *layout.views(w)
+    L, (A, b) = layout.L, layout.views(w)
     drops = [layers[l, columns.AT_PASSED] != layers[l, columns.AT_VALUE] for l in range(L)]
     keep = tuple(block(l, columns.AT_KEEP) if drops[l] else None for l in range(L))
     a = [block(l, columns.AT_VALUE) for l in range(L)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def _factors(found: Explanation) -> Section:
     if chain.row_weight != 1.0:
         part.rows.append(("weight", number(chain.row_weight), "of the row: its error is multiplied by it"))
     part.rows += _output_rows(top, pick, chain.fused)
-    for above, link in zip(links, links[1:], strict=False):
+    for above, link in itertools.pairwise(links):
         pick = unit if link.layer == l else None
         part.rows += _hidden_rows(above, link, pick)
     what = f"a_{l - 1}[{rest[0]}]" if l > 1 else f"x[{rest[0]}]"
@@ -163,7 +164,9 @@ def explanation_latex(found: Explanation) -> str:
     left = rf"\delta_{{{L}}}{_of(pick)} &= "
     if top.back is not None and top.slope is not None:
         symbols = rf"\frac{{\partial E}}{{\partial \hat y{_of(pick)}}} \odot \sigma_{{{L}}}'(z_{{{L}}}{_of(pick)})"
-        lines.append(left + symbols + rf" = {_tex(top.back, pick)} \odot {_tex(top.slope, pick)} = {_tex(top.delta, pick)}")
+        lines.append(
+            left + symbols + rf" = {_tex(top.back, pick)} \odot {_tex(top.slope, pick)} = {_tex(top.delta, pick)}"
+        )
     else:
         lines.append(left + rf"\frac{{\partial E}}{{\partial z_{{{L}}}{_of(pick)}}} = {_tex(top.delta, pick)}")
     for link in links[1:]:

@@ -44,7 +44,8 @@ class Recording:
     Parameters
     ----------
     material : what `replay` computes with; None where steps cannot be computed again, and `why_not` says why
-    budget : bytes that snapshots may take, RECORD_BYTES by default. Beside them it keeps 4 bytes an epoch, and the step sizes.
+    budget : bytes that snapshots may take, RECORD_BYTES by default. Beside them it keeps a checksum an epoch,
+        and the step sizes.
 
     Attributes
     ----------
