@@ -73,6 +73,16 @@ def test_a_rows_outputs_are_in_the_units():
     assert {"2", "-1", "0", "2.5"} <= set(texts)
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0, "0"), (-0.64, "-0.6"), (0.043, "0.04"), (0.0092, "≈ 0"), (123.0, "1e2"), (-1234.0, "-1e3"), (0.25, "0.25")],
+)
+def test_a_number_fits_into_its_unit(value, written):
+    net = cr.Network([1, 1])
+    texts = drawn(net.plot_network([value]))[2]
+    assert written in texts
+
+
 def test_estimators_give_their_names_and_draw_on_given_axes():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"size": rng.normal(size=40), "colour": np.where(rng.normal(size=40) > 0, "red", "blue")})

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine import Plan
+from chainrule.network import LOSSES
+from chainrule.network.rows import is_row
 
 from .history import Event
 
@@ -124,6 +126,13 @@ class Recording:
     def is_as_trained(self, epoch: int, w: np.ndarray) -> bool:
         """Whether w has the bits that training had at the end of this epoch, kept or not."""
         return mark(w) == self._marks[epoch - 1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if self.material is not None and not is_row(LOSSES, self.material.plan.loss):
+            # the derived slope of a loss of one's own is not to be pickled
+            state |= {"material": None, "why_not": "the model was copied or unpickled, and its loss is not of the table"}
+        return state
 
     def snapshot(self) -> Snapshot:
         """(plain data, arrays) that `restore` puts back: a recording is part of its fit's checkpoint."""

@@ -124,10 +124,12 @@ def _draw_units(ax: Axes, l: int, places: np.ndarray, outputs: np.ndarray | None
 
 def _brief(value: float) -> str:
     """A number that fits into a unit: two digits, or one of a small one."""
+    if 0.0 < abs(value) < 1e-2:
+        return "≈ 0"
     written = f"{value:.2g}"
-    if "e" in written or len(written.lstrip("-")) > 4:
-        written = "0" if abs(value) < 1e-2 else f"{value:.1g}"
-    return written if "e" not in written else f"{value:.0e}".replace("e+0", "e")
+    if "e" not in written and len(written) <= 4:
+        return written
+    return f"{value:.1g}".replace("e+0", "e")
 
 
 def _write(ax: Axes, model: Any, net: Any, shown: list[np.ndarray], tallest: int, places: list[np.ndarray]) -> None:
