@@ -67,6 +67,16 @@ def test_a_pass_holds_what_the_tape_derives(activation, row, depth):
             np.testing.assert_allclose(seen.delta[l - 1][i], slope, rtol=1e-9, atol=1e-12)
 
 
+def test_a_pass_over_many_rows():
+    net = network([4, 5, 2])
+    rows, y = RNG.normal(size=(600, 4)), RNG.normal(size=(600, 2))
+    seen = backward_pass(net.layout, get_loss("squared"), net.w, rows, y)
+    np.testing.assert_allclose(seen.gradient, net.gradient(rows, y), rtol=1e-11)
+    assert seen.error == pytest.approx(net.error(rows, y), rel=1e-13)
+    np.testing.assert_allclose(seen.a[-1], net(rows), rtol=1e-12)
+    np.testing.assert_allclose(seen.a[0].T @ seen.delta[1], net.layout.views(seen.gradient)[0][2], rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", HIDDEN)
 def test_outputs_of_every_layer_in_both_widths(name):
     for dtype, rtol in (("float64", 1e-12), ("float32", 1e-5)):

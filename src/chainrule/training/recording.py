@@ -131,7 +131,8 @@ class Recording:
         state = dict(self.__dict__)
         if self.material is not None and not is_row(LOSSES, self.material.plan.loss):
             # the derived slope of a loss of one's own is not to be pickled
-            state |= {"material": None, "why_not": "the model was copied or unpickled, and its loss is not of the table"}
+            why_not = "the model was copied or unpickled, and its loss is not of the table"
+            state |= {"material": None, "why_not": why_not}
         return state
 
     def snapshot(self) -> Snapshot:
