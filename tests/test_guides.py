@@ -10,6 +10,7 @@ GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 NEEDS = {
     "beyond-scikit-learn": [],
     "descent-pictures": ["matplotlib"],
+    "explain": ["matplotlib"],
     "model-files": ["onnx", "onnxruntime"],
 }
 

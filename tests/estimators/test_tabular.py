@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import chainrule as cr
 from chainrule import TableClassifier, TableError, TableRegressor
+from chainrule.estimators import table_training
 from chainrule.estimators.parameters import TABLE_PARAMETERS
 
 BOTH = [TableClassifier, TableRegressor]
@@ -425,15 +426,15 @@ def test_interrupting_keeps_the_best_so_far(monkeypatch):
     y = target_of(TableRegressor, X)
     model = TableRegressor(**QUICK | {"epochs": 50})
     given = model.prepare(X, y)
-    watch, seen = model._watch(given), []
+    look, seen = table_training.watch(model, given), []
 
     def interrupted(w):
         if len(seen) == 2:
             raise KeyboardInterrupt
-        seen.append(watch(w))
+        seen.append(look(w))
         return seen[-1]
 
-    monkeypatch.setattr(model, "_watch", lambda given: interrupted)
+    monkeypatch.setattr(table_training, "watch", lambda model, given: interrupted)
     model.train(given)
     assert model.outcome_.interrupted
     assert model.n_iter_ == 2

@@ -46,6 +46,8 @@ def same(a, b):
     return type(a) is type(b) and a == b
 
 
+# What belongs to the process: what the last prediction met, which parameters were checked.
+NOT_KEPT = ("last_report_", "_valid_params")
 PLAIN = (np.ndarray, list, tuple, dict, str, int, float, bool, type(None))
 
 
@@ -59,10 +61,10 @@ def test_everything_comes_back(name, tmp_path):
             assert same(getattr(model, method)(X), getattr(back, method)(X)), method
     assert model.network_.w.tobytes() == back.network_.w.tobytes()
     assert all(map(np.array_equal, getattr(model, "coefs_", []), getattr(back, "coefs_", [])))
-    kept = {k: v for k, v in vars(model).items() if isinstance(v, PLAIN) and k != "last_report_"}
+    kept = {k: v for k, v in vars(model).items() if isinstance(v, PLAIN) and k not in NOT_KEPT}
     different = [k for k, v in kept.items() if not callable_within(v) and not same(v, vars(back).get(k, "none"))]
     assert not different
-    assert set(vars(model)) - set(vars(back)) <= {"last_report_", "_random_state"}
+    assert set(vars(model)) - set(vars(back)) <= {*NOT_KEPT, "_random_state"}
     assert model.history_.rows() == back.history_.rows()
     if hasattr(model, "classes_"):
         assert same(model.classes_, back.classes_)

@@ -120,9 +120,7 @@ class Pace:
             return n, self._units(n, _SAMPLE_SECONDS)
         best = max(self._choices, key=lambda n: self._rates.get(n, 0.0))
         self._slices += 1
-        if len(self._choices) > 1 and (
-            self._slices in _EARLY_SAMPLES or self._slices % _SLICES_BETWEEN_SAMPLES == 0
-        ):
+        if len(self._choices) > 1 and (self._slices in _EARLY_SAMPLES or self._slices % _SLICES_BETWEEN_SAMPLES == 0):
             others = [n for n in self._choices if n != best]
             other = others[self._slices // _SLICES_BETWEEN_SAMPLES % len(others)]
             return other, self._units(other, _SAMPLE_SECONDS)

@@ -19,12 +19,14 @@ from chainrule.engine.threads import one_blas_thread
 from chainrule.network import LOSSES, Layout, Loss, get_activation, own_loss
 from chainrule.network.rows import is_row
 from chainrule.training import Checkpointer, EvaluationJournal, History
+from chainrule.training.audit import audit
 from chainrule.training.checkpoint import check_every
 
 from .blocks import dense_if_small, row_blocks
 from .callbacks import CallbackMixin
 from .follower import NON_FINITE
 from .heldout import HeldOut, own_sets
+from .looks import LooksMixin
 from .own_functions import check_functions
 from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, own_generator, solver_name
 from .solvers import Job, fit_lbfgs, fit_stochastic
@@ -38,7 +40,7 @@ _SMALL = 1 << 14
 _RECORDS = ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_", "_no_improvement_count")
 
 # Parameters that a checkpoint does not compare: the result does not depend on them, or they are compared as data.
-_NOT_COMPARED = ("n_threads", "progress", "verbose", "max_time", "start_from")
+_NOT_COMPARED = ("n_threads", "progress", "verbose", "max_time", "start_from", "audit")
 
 
 class _Parameters(list):
@@ -76,7 +78,7 @@ def is_function(loss: Any) -> bool:
     return callable(loss) and not isinstance(loss, Loss)
 
 
-class BaseMLP(CallbackMixin, BaseEstimator):
+class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
     """What classifier and regressor share: checking, first weights, fitting, predicting."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
@@ -186,6 +188,9 @@ class BaseMLP(CallbackMixin, BaseEstimator):
             stochastic = solver_name(self) not in WHOLE_BATCH
             if stochastic and not self._has_records():
                 self._start_records()
+            self.__dict__.pop("recording_", None)
+            if self.audit:
+                audit(self.network_, self._loss_row(), checked_X, self._smoothed(Y), float(self.alpha))
             # minibatches are multiplied by tiles of our own
             with nullcontext() if stochastic else one_blas_thread():
                 (fit_stochastic if stochastic else fit_lbfgs)(self, checked_X, Y, weights, job)

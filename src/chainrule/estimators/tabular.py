@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,14 +25,16 @@ from chainrule.data import (
     shown,
     split,
 )
-from chainrule.descent import DivergenceError, get_method
-from chainrule.descent.schedules import get_schedule
-from chainrule.engine import Committee, Network, Plan, averaged, error
-from chainrule.network import Layout, get_loss
-from chainrule.training import Checkpointer, MaxTime, Patience, ProgressBar, Randomness, Training, Watched, run
+from chainrule.engine import Network, averaged
+from chainrule.network import Layout
+from chainrule.training import (
+    Randomness,
+)
 
 from .kept import keep_table
+from .looks import LooksMixin
 from .parameters import TABLE_PARAMETERS, constraints, parameters_section, store
+from .table_training import Prepared, train_table
 
 # Rows up to which a batch size serves; beyond the last one it is the largest.
 _BATCH_SIZES = ((1_000, 32), (8_000, 64), (30_000, 128), (100_000, 256), (400_000, 512))
@@ -58,28 +58,7 @@ _NAMES = {
 }
 
 
-@dataclass
-class Prepared:
-    """Rows as numbers, split into those to train on and those to watch; what `prepare` hands to `train`.
-
-    `layout` is that of each network to train, `first` has a line with the first weights of each.
-    """
-
-    X: np.ndarray
-    Y: np.ndarray
-    weights: np.ndarray | None
-    train: np.ndarray
-    held: np.ndarray
-    rng: np.random.Generator
-    layout: Layout
-    first: np.ndarray
-    checkpoint: Checkpointer | None = None
-
-    def part(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        return self.X[rows], self.Y[rows], None if self.weights is None else self.weights[rows]
-
-
-class _TableModel(BaseEstimator):
+class _TableModel(LooksMixin, BaseEstimator):
     """What the two share: rows of a table in, a network that was stopped at its best epoch out."""
 
     task = ""
@@ -157,53 +136,8 @@ class _TableModel(BaseEstimator):
 
     def train(self, given: Prepared):
         """What `fit` does after `prepare`: descend, watch the held-out rows, put the best weights back."""
-        layout, train, W = given.layout, given.train, given.first.copy()
-        batch = self._batch(len(train))
-        epochs = self._epochs(len(train), batch)
-        decay = {"decay": self._decay(len(train))}
-        plan = Plan(layout, get_loss(self._loss()), get_method("adamw"), decay, batch, 0.0, "float32")
-        schedule = get_schedule("cosine")
-        with Committee(plan, W, *given.part(train), self.n_threads) as committee:
-            total = epochs * committee.steps_per_epoch
-
-            def step_sizes(epoch: int) -> np.ndarray:
-                steps = np.arange(committee.steps_per_epoch) + epoch * committee.steps_per_epoch
-                return self.step_size * schedule(steps, total)
-
-            def order() -> np.ndarray:
-                return np.concatenate([given.rng.permutation(len(train)) for _ in W])
-
-            training = Training(committee, epochs, order, step_sizes, self._watch(given))
-            bar = ProgressBar() if self.progress else nullcontext()
-            rules: list[Any] = [Patience(self.patience)] if self.patience else []
-            rules += [MaxTime(self.max_time)] if self.max_time else []
-            with bar as drawn:
-                try:
-                    self.outcome_ = run(training, drawn or (lambda event: None), rules, given.checkpoint)
-                finally:  # whatever stopped it: the last good weights are kept
-                    self.network_ = Network.from_layout(*averaged(layout, W))
-        self.n_networks_ = len(W)
-        self.history_ = self.outcome_.history
-        self.n_iter_ = len(self.history_)
+        train_table(self, given)
         return self
-
-    def _watch(self, given: Prepared) -> Callable[[np.ndarray], Watched]:
-        """The mean loss over the held-out rows, of the network that averages those that are trained."""
-        loss = get_loss(self._loss())
-        X, Y, weights = given.part(given.held)
-        mass = float(len(X) if weights is None else weights.sum())
-
-        def watch(w: np.ndarray) -> Watched:
-            layout, mean_w = averaged(given.layout, w.reshape(given.first.shape))
-            mean = error(layout, loss, mean_w, X, Y, weights, self.n_threads) / mass
-            if not np.isfinite(mean):
-                raise DivergenceError(
-                    f"training diverged: the loss on the held-out rows became {mean}. "
-                    f"The step size was {self.step_size:g}: try a tenth of it"
-                )
-            return Watched(mean)
-
-        return watch
 
     def _remember_names(self, X: Any, table: Table) -> None:
         """scikit-learn's attributes: names only where X had names."""
@@ -224,9 +158,13 @@ class _TableModel(BaseEstimator):
         return int(np.clip(_STEPS // -(-n // batch), _FEWEST_EPOCHS, _MOST_EPOCHS))
 
     def _networks(self, n: int) -> int:
+        if self.networks != "auto" and self.record and self.networks > 1:
+            raise ValueError(
+                f"record=True follows one network, networks={self.networks} trains several; take one of them"
+            )
         if self.networks != "auto":
             return int(self.networks)
-        return _NETWORKS if n <= _FEW_ROWS else 1
+        return _NETWORKS if n <= _FEW_ROWS and not self.record else 1
 
     def _decay(self, n: int) -> float:
         return min(_MOST_DECAY, _DECAY_ROWS / n) if self.weight_decay == "auto" else float(self.weight_decay)
@@ -315,6 +253,8 @@ columns are part of the model, and of its file.
         random_state=None,
         n_threads=None,
         progress=False,
+        record=False,
+        audit=False,
     ):
         store(self, TABLE_PARAMETERS, locals())
 
@@ -404,6 +344,8 @@ Source: handout 1, 2; the clamp to the training range is RealMLP's (Holzmüller,
         random_state=None,
         n_threads=None,
         progress=False,
+        record=False,
+        audit=False,
     ):
         store(self, TABLE_PARAMETERS, locals())
 
