@@ -177,7 +177,9 @@ def print_loss(row: Loss, dtype: str, D: int) -> str:
     loads = {"y0": "y[i, j]", "s0": "s[i, j]"}
     loads |= {f"p_{name}": f"dt(p[{count} + {k} * D + j])" for k, name in enumerate(row.vectors)}
     lines = loop(block, loads, stores, after)
-    head = [*_parameter_lines(row.scalars, "p"), "total = 0.0"]
+    # A row-wise formula is printed for its number of outputs: known, its short loops are unrolled.
+    head = [f"D = {D}"] if row.rowwise else []
+    head += [*_parameter_lines(row.scalars, "p"), "total = 0.0"]
     arrays = [(name, "p", "(n, D)") for name in ("y", "s", "delta")]
     arrays += [("weights", "p", "n"), ("p", "P", f"{count + 1} + {len(row.vectors)} * D")]
     return _function("ppppPnn", dtype, arrays, "n D", [*head, *lines, "return total"])
