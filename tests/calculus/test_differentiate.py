@@ -247,7 +247,7 @@ def test_only_what_the_output_needs_is_kept():
         return x * 2.0
 
     g = record(f, 1.0, 2.0, names=("x", "y"))
-    assert str(g) == "n0 = x\nn1 = y\nn2 = 2.\nn3 = n0 * n2"
+    assert str(g) == "n0 = x\nn1 = y\nn2 = 2.\nn3 = n0·n2"
 
 
 # ---------------------------------------------------------------- check_grad and the limit
