@@ -6,6 +6,7 @@ chain rule for several variables (handout 5, remark 2). The walk is a loop over 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,6 +59,19 @@ def _numbers(argnum: int | Sequence[int], n: int) -> tuple[int, ...]:
         if not isinstance(k, int) or not -n <= k < n:
             raise ValueError(f"argnum {k!r} names no argument: the function was called with {n}")
     return tuple(k % n for k in numbers)
+
+
+def argument_names(f: Callable[..., Any], n: int) -> list[str]:
+    """What f calls its first n arguments; x, or x1, x2, … where it does not say."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [p.name for p in parameters if p.kind in positional][:n]
+    rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), "x")
+    missing = n - len(names)
+    return names + ([rest] if missing == 1 and not names else [f"{rest}{k}" for k in range(1, missing + 1)])
 
 
 # ---------------------------------------------------------------- forward, then back

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .differentiate import grad, leaf, map_leaves, walk_back
+from .differentiate import argument_names, grad, leaf, map_leaves, walk_back
 from .formula import MOST_STEPS, Written, written
 from .graph import Graph, Node, Tape, Traced, pruned, record
 from .paths import Factor, Factors, Paths, PathTerm, factors_of, largest_paths
@@ -283,19 +282,6 @@ def _traced(graph: Graph, names: tuple[str, ...]) -> Trace:
         for k, name in enumerate(called)
     )
     return Trace(steps, inputs, scalars.output, graph, names, scalars)
-
-
-def argument_names(f: Callable[..., Any], n: int) -> list[str]:
-    """What f calls its first n arguments; x, or x1, x2, … where it does not say."""
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [p.name for p in parameters if p.kind in positional][:n]
-    rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), "x")
-    missing = n - len(names)
-    return names + ([rest] if missing == 1 and not names else [f"{rest}{k}" for k in range(1, missing + 1)])
 
 
 def _called(scalars: Scalars, graph: Graph, names: Sequence[str]) -> tuple[list[str], dict[str, int]]:
