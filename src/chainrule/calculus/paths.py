@@ -116,6 +116,18 @@ def _some(parts: Sequence[str]) -> list[str]:
     return list(parts) if len(parts) <= 12 else [*parts[:5], "…", *parts[-5:]]
 
 
+def product(factors: Sequence[float]) -> float:
+    """The product, which overflows or underflows only if it does as a whole."""
+    mantissa, exponent = 1.0, 0
+    for x in factors:
+        mantissa, shift = math.frexp(mantissa * math.frexp(x)[0])
+        exponent += shift + math.frexp(x)[1]
+    try:
+        return math.ldexp(mantissa, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, mantissa)
+
+
 # ---------------------------------------------------------------- which steps a path may use
 
 
@@ -176,7 +188,7 @@ def largest_paths(
     found = []
     for rank in range(len(best.get(start, [])) if start in steps else 0):
         found.append(_followed(start, end, rank, best, inputs, slopes))
-    found.sort(key=lambda path: -_size(math.prod(path[1])))
+    found.sort(key=lambda path: -_size(product(path[1])))
     return _count(steps, start, end, inputs), found
 
 
