@@ -249,6 +249,18 @@ def test_what_cannot_be_traced_is_one_clear_sentence(f, args, error, words):
         cr.trace(f, *args)
 
 
+def test_a_trace_inside_a_gradient_is_refused():
+    with pytest.raises(UnsupportedError, match="trace reads numbers"):
+        grad(lambda x: cr.trace(np.sin, x).value)(1.0)
+
+
+@pytest.mark.parametrize("x", [np.float32(0.5), np.array(0.5), [0.5], np.longdouble(0.5)])
+def test_every_kind_of_float_is_a_point(x):
+    trace = cr.trace(lambda x: np.sum(np.sin(x)), x)
+    assert list(trace.derivatives.values()) == pytest.approx([math.cos(0.5)], rel=1e-6)
+    assert trace.formula("code").function in ("np.sum(np.sin(x))", "np.sin(x)")
+
+
 def test_which_input():
     trace = cr.trace(lambda x, y: x * y, 1.0, 2.0)
     with pytest.raises(ValueError, match="say by which input; this trace has 'x', 'y'"):

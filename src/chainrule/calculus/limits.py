@@ -107,7 +107,8 @@ class LimitTable:
         if self.best_h == np.min(self.h):
             return "truncation alone, which falls with h: these steps do not reach rounding"
         meet = f" (expected: 2·√(ε·|f/f''|) = {self.expected_h:.0e})" if np.isfinite(self.expected_h) else ""
-        return f"best at h = {self.best_h:.0e}{meet}: above it truncation, falling with h, below it rounding, growing as 1/h"
+        regimes = "above it truncation, falling with h, below it rounding, growing as 1/h"
+        return f"best at h = {self.best_h:.0e}{meet}: {regimes}"
 
     def __str__(self) -> str:
         lines = [f"f'({self.a:g}) = {self.exact:.12g}"]

@@ -55,8 +55,11 @@ class Factors:
         head = f"∂{self.output}/∂{self.input} = {self.derivative + 0.0:.6g}"
         if not self.factors:
             return f"{head}, {'the function is its input' if self.output == self.input else 'no path leads there'}"
-        product = " · ".join(_some([f"∂{x.of}/∂{x.by}" for x in self.factors]))
-        return "\n".join([f"{head} = {product}" if len(self.factors) > 1 else head, *(f"  {x}" for x in self.factors)])
+        if 1 < len(self.factors) <= 5:
+            head += " = " + " · ".join(f"∂{x.of}/∂{x.by}" for x in self.factors)
+        elif len(self.factors) > 5:
+            head += f", the product of {len(self.factors)} factors"
+        return "\n".join([head, *(f"  {x}" for x in self.factors)])
 
 
 @dataclass(frozen=True)

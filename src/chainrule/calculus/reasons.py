@@ -46,7 +46,7 @@ class Entry:
 
     def __str__(self) -> str:
         gap = f"off by {abs(self.stated - self.numerical):.3g}"
-        return f"{self.where}: stated {self.stated:.12g}, numerical {self.numerical:.12g} ({gap})"
+        return f"{self.where}: stated {self.stated:.9g}, numerical {self.numerical:.9g} ({gap})"
 
 
 @dataclass(frozen=True)

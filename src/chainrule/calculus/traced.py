@@ -15,6 +15,7 @@ from .differentiate import argument_names, grad, leaf, map_leaves, walk_back
 from .formula import MOST_STEPS, Written, written
 from .graph import Graph, Node, Tape, Traced, pruned, record
 from .paths import Factor, Factors, Paths, PathTerm, factors_of, largest_paths, product
+from .primitives.row import UnsupportedError
 from .scalars import Scalars
 
 
@@ -247,6 +248,8 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
 
     def begin(x: Any, name: str) -> Traced:
         value = leaf(x, name)
+        if isinstance(value, Traced):
+            raise UnsupportedError("trace reads numbers, so it cannot stand inside a function that is differentiated")
         if np.isnan(value).any():
             raise ValueError(f"{name} {'is' if np.ndim(value) == 0 else 'has a'} NaN: every step after it would be NaN")
         names.append(name)
