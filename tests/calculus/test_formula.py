@@ -63,6 +63,7 @@ def point_of(row):
 
 WRAPPERS = {
     "alone": lambda f: f,
+    "taken away": lambda f: lambda *xs: 1 - f(*xs),
     "in a sum and a power": lambda f: lambda *xs: 1 - 2 * f(*(x + 0.1 for x in xs)) ** 3 / 5,
     "in a quotient": lambda f: lambda *xs: xs[0] / (3 * f(*(1.1 * x for x in xs))) - (-f(*xs)),
 }
@@ -139,9 +140,10 @@ def test_entries_of_an_array_are_variables_of_their_own():
 
 def test_a_constant_array_keeps_its_shape():
     # sum(x·ones) is 3x and not x: a factor of ones is dropped only where the shape stays
-    written = cr.trace(lambda x: np.sum(x * np.ones(3)), 2.0).formula("code")
-    assert eval(written.function, {"np": np, "x": 2.0}) == 6.0
-    assert written.derivatives["x"] == "3"
+    for factor in (1.0, 2.0):
+        written = cr.trace(lambda x, factor=factor: np.sum(factor * x * np.ones(3)), 2.0).formula("code")
+        assert eval(written.function, {"np": np, "x": 2.0}) == 6.0 * factor
+        assert written.derivatives["x"] == f"{3 * factor:g}"
 
 
 @pytest.mark.parametrize(
