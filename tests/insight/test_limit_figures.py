@@ -66,3 +66,4 @@ def test_other_places_without_a_derivative(f, a):
     ax = plt.subplots()[1]
     assert limit_table(f, a).plot(ax) is ax
     assert "slope at" in ax.get_ylabel()
+    assert ax.get_yscale() == "symlog"
