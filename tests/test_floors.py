@@ -40,6 +40,8 @@ UPWARD: set[tuple[str, str, str]] = {
     ("estimators.looks", "plot_network", "insight"),
     ("estimators.looks", "replay", "insight"),
     ("estimators.looks", "summary", "insight"),
+    ("calculus.limits", "plot", "insight"),
+    ("calculus.traced", "plot", "insight"),
 }
 
 

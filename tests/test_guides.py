@@ -11,6 +11,7 @@ NEEDS = {
     "beyond-scikit-learn": [],
     "descent-pictures": ["matplotlib"],
     "explain": ["matplotlib"],
+    "derivatives": [],
     "model-files": ["onnx", "onnxruntime"],
 }
 
