@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainrule.engine import products
 from chainrule.engine.jit import address
 from chainrule.engine.source import kernels
 from chainrule.engine.tiles import PANEL_BYTES, ROWS
@@ -15,15 +16,15 @@ from chainrule.engine.tiles import PANEL_BYTES, ROWS
 
 @pytest.fixture(scope="module")
 def multiply():
-    pack, product, product_of_few = kernels().pack, kernels().product, kernels().product_of_few
+    pack = kernels().pack
 
     def run(A, turned, b, panels, out, M, K, D, few):
         if few:
-            product_of_few(A, address(A, 0), address(b, 0), address(panels, 0), address(out, 1), M, K, D)
+            products.product_of_few(A, address(A, 0), address(b, 0), address(panels, 0), address(out, 1), M, K, D)
             return
         pack(A, address(b, 0), K, D, address(panels, 0))
         row, step = (1, M) if turned else (K, 1)
-        product(A, address(A, 0), row, step, address(panels, 0), address(out, 1), M, K, D)
+        products.product(A, address(A, 0), row, step, address(panels, 0), address(out, 1), M, K, D)
 
     from numba import njit
 

@@ -176,8 +176,13 @@ MODELS = {
     "sigmoid": (cr.MLPClassifier, {"hidden_layer_sizes": (5,), "activation": "tanh"}, X, LABELS == "low"),
     "Brier": (cr.MLPClassifier, {"loss": "squared_error"}, X, LABELS),
     "single": (cr.MLPClassifier, {"hidden_layer_sizes": (5,)}, X.astype(np.float32), LABELS),
-    "table, classes": (cr.TableClassifier, {"hidden_layer_sizes": (6,), "activation": "tanh"}, FRAME, LABELS),
-    "table, numbers": (cr.TableRegressor, {"hidden_layer_sizes": (6,), "activation": "tanh"}, FRAME, Y),
+    "table, classes": (
+        cr.TableClassifier,
+        {"hidden_layer_sizes": (6,), "activation": "tanh", "networks": 1},
+        FRAME,
+        LABELS,
+    ),
+    "table, numbers": (cr.TableRegressor, {"hidden_layer_sizes": (6,), "activation": "tanh", "networks": 1}, FRAME, Y),
 }
 
 

@@ -141,9 +141,11 @@ def test_a_batch_of_several_shards():
 
 @pytest.mark.parametrize("make", [cr.TableClassifier, cr.TableRegressor])
 def test_table_models(make):
-    model = make((6,), epochs=4, batch_size=16, random_state=0, record=True).fit(
-        FRAME, LABELS if "C" in make.__name__ else Y
-    )
+    y = LABELS if "C" in make.__name__ else Y
+    given = {"hidden_layer_sizes": (6,), "epochs": 4, "batch_size": 16, "random_state": 0, "record": True}
+    with pytest.raises(ReplayError, match="4 networks side by side; fit with networks=1"):
+        make(**given).fit(FRAME, y).replay(step=3)
+    model = make(**given, networks=1).fit(FRAME, y)
     for epoch in (1, 4):
         for step in check_epoch(model, epoch):
             check_step(step, 2e-5)

@@ -189,7 +189,7 @@ def test_a_fit_with_a_wrong_slope_trains_nothing(given):
 
 def test_table_models_are_audited(monkeypatch):
     seen = []
-    monkeypatch.setattr("chainrule.estimators.tabular.audit", lambda *given: seen.append(given))
+    monkeypatch.setattr("chainrule.estimators.table_training.audit", lambda *given: seen.append(given))
     cr.TableClassifier(epochs=1, random_state=0, audit=True).fit(FRAME, LABELS)
     assert len(seen) == 1
     monkeypatch.undo()

@@ -22,7 +22,7 @@ from chainrule.engine.jit import (
     entry,
     give_way,
 )  # fmt: skip
-from chainrule.engine.products import pack, pack_turned, product, product_of_few
+from chainrule.engine.products import pack, pack_turned
 from chainrule.engine.tiles import PANEL_BYTES, pack_columns
 
 # Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w, of
@@ -121,10 +121,10 @@ def forward(net, x, n, work, s, tail, key, rows, lo):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
         z = address(work, stride + layers[l, AT_Z])
         if net.panels.size > 0:
-            product(work, a, m, 1, address(net.panels, layers[l, AT_PANELS]), z, n, m, D)
+            call(net.product, (a, m, 1, address(net.panels, layers[l, AT_PANELS]), z, n, m, D))
         else:
             spare = address(work, stride + tail[PACKED])
-            product_of_few(work, a, address(net.w, layers[l, AT_A]), spare, z, n, m, D)
+            call(net.product_of_few, (a, address(net.w, layers[l, AT_A]), spare, z, n, m, D))
         at_value = layers[l, AT_VALUE]
         a = address(work, stride + at_value)
         b, own = address(net.w, layers[l, AT_B]), address(parameters, l * parameters.shape[1])
@@ -179,12 +179,12 @@ def backward(net, x, n, work, s, tail, g):
         if layers[l, TRAINED] != 0:
             below = x if l == 0 else address(work, stride + layers[l - 1, AT_PASSED])
             pack(work, delta, n, D, packed)
-            product(work, below, 1, m, packed, g + layers[l, AT_A] * size, m, n, D)
-            product(work, one, 0, 0, packed, g + layers[l, AT_B] * size, 1, n, D)  # Σ over the rows
+            call(net.product, (below, 1, m, packed, g + layers[l, AT_A] * size, m, n, D))
+            call(net.product, (one, 0, 0, packed, g + layers[l, AT_B] * size, 1, n, D))  # Σ over the rows
         if l > lowest:
             passed = layers[l - 1, AT_DELTA]
             turned = address(net.panels, layers[l, AT_TURNED])
-            product(work, delta, D, 1, turned, address(work, stride + passed), n, D, m)
+            call(net.product, (delta, D, 1, turned, address(work, stride + passed), n, D, m))
             if net.dropout.size > 0 and net.dropout[l - 1] > 0.0:
                 at_keep = layers[l - 1, AT_KEEP]
                 for i in range(n * m):

@@ -13,7 +13,7 @@ from chainrule.descent.methods import Method
 from chainrule.network import ACTIVATIONS, Layout, Loss, uses_link
 
 from .records import Desk, Net
-from .source import activation_address, loss_address, needs_z, slope_address
+from .source import activation_address, loss_address, needs_z, product_addresses, slope_address
 from .tiles import PANEL_BYTES
 
 # Rows that a shard works on at a time when it goes over a whole table: its activations stay in the second-level cache.
@@ -252,7 +252,9 @@ class Wiring:
     def net(self, w: np.ndarray, layers: np.ndarray, panels_size: int, dropout: np.ndarray = NOTHING) -> Net:
         """The bundle for the kernels; without room for panels they read w itself."""
         panels = aligned((panels_size,), self.dtype)
-        return Net(w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout)
+        return Net(
+            w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout, *product_addresses(self.dtype)
+        )
 
 
 def desk(shards: int, size: int, tail: np.ndarray, K: int, dtype: Any) -> Desk:

@@ -2,11 +2,11 @@
 
 # mypy: ignore-errors
 
-from chainrule.engine.jit import compiled
+from chainrule.engine.jit import compiled, written_out
 from chainrule.engine.tiles import PANEL_BYTES, ROWS, pack_columns, tile
 
 
-@compiled
+@written_out
 def product(like, a, row_stride, k_stride, panels, out, M, K, D):
     """out (M × D) = A B, A read with its strides from address a, B packed in panels; `like` gives the float width."""
     size = like.itemsize
@@ -20,7 +20,7 @@ def product(like, a, row_stride, k_stride, panels, out, M, K, D):
             )  # fmt: skip
 
 
-@compiled
+@written_out
 def product_of_few(like, a, b, spare, out, M, K, D):
     """out (M × D) = A B for few rows: B is read where it is, but for columns at its edge, which are packed first."""
     size = like.itemsize

@@ -17,6 +17,8 @@ class Net(NamedTuple):
     loss: int  # the address of the loss
     loss_parameters: np.ndarray  # float64
     dropout: np.ndarray  # a rate a layer, or nothing, float64
+    product: int  # the address of the matrix product, in this float width
+    product_of_few: int  # and of that for few rows
 
 
 class Rows(NamedTuple):

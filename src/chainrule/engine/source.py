@@ -243,6 +243,33 @@ def method_address(row: Method, dtype: str) -> int:
     return _address("method", row, (row.update,), print_method, dtype)
 
 
+_PRODUCTS = '''"""Printed by chainrule: matrix products for one float width."""
+
+from numba import carray
+from chainrule.engine import products
+from chainrule.engine.jit import address, row_function
+
+@row_function("pnnppnnn", "DTYPE")
+def product(a_, row_stride, k_stride, panels_, out_, M, K, D):
+    a, panels, out = carray(a_, 1), carray(panels_, 1), carray(out_, 1)
+    products.product(a, address(a, 0), row_stride, k_stride, address(panels, 0), address(out, 0), M, K, D)
+    return 0.0
+
+@row_function("ppppnnn", "DTYPE")
+def product_of_few(a_, b_, spare_, out_, M, K, D):
+    a, b, spare, out = carray(a_, 1), carray(b_, 1), carray(spare_, 1), carray(out_, 1)
+    products.product_of_few(a, address(a, 0), address(b, 0), address(spare, 0), address(out, 0), M, K, D)
+    return 0.0
+'''
+
+
+@cache
+def product_addresses(dtype: str) -> tuple[int, int]:
+    """Where the two matrix products are, compiled apart: their tiles are much code, wanted in one place only."""
+    module = load_module(f"products_{dtype}", _PRODUCTS.replace("DTYPE", dtype), ("jit.py", "tiles.py", "products.py"))
+    return module.product.address, module.product_of_few.address
+
+
 @cache
 def kernels() -> ModuleType:
     """The kernels as a module that is compiled when first called, and kept for this processor."""

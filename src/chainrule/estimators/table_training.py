@@ -15,6 +15,7 @@ from chainrule.engine import Committee, Network, Plan, Run, averaged, error
 from chainrule.network import Layout, get_loss
 from chainrule.training import Checkpointer, MaxTime, Patience, ProgressBar, Training, Watched, run
 from chainrule.training.audit import audit
+from chainrule.training.recording import Recorder
 
 from .follower import Permutation, recorded
 
@@ -58,7 +59,10 @@ def train_table(model: Any, given: Prepared) -> None:
             return model.step_size * schedule(steps, total)
 
         order = Permutation(n, given.rng)
-        sizes, rules = recorded(model, trainee, rows, order, step_sizes)
+        if len(W) == 1:
+            sizes, rules = recorded(model, trainee, rows, order, step_sizes)
+        else:
+            sizes, rules = step_sizes, _points(model, given.layout, W)
         rules += [Patience(model.patience)] if model.patience else []
         rules += [MaxTime(model.max_time)] if model.max_time else []
         orders = order if len(W) == 1 else lambda: np.concatenate([order() for _ in W])
@@ -75,6 +79,26 @@ def train_table(model: Any, given: Prepared) -> None:
 
 def _run(plan: Plan, W: np.ndarray, rows: tuple[Any, ...], n_threads: int | None) -> Any:
     return Run(plan, W[0], *rows, n_threads) if len(W) == 1 else Committee(plan, W, *rows, n_threads)
+
+
+class _Average:
+    """The network that averages those that are trained, for a recorder."""
+
+    def __init__(self, layout: Layout, W: np.ndarray):
+        self._layout, self._W = layout, W
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return {}, {"w": averaged(self._layout, self._W)[1]}
+
+
+def _points(model: Any, layout: Layout, W: np.ndarray) -> list[Any]:
+    """The rules to put first: with record=True one that keeps where the averaging network was, epoch by epoch."""
+    if not model.record:
+        return []
+    why_not = f"the fit trained {len(W)} networks side by side; fit with networks=1 to open the steps of one"
+    recorder = Recorder(_Average(layout, W), None, why_not)
+    model.recording_ = recorder.recording
+    return [recorder]
 
 
 def watch(model: Any, given: Prepared) -> Callable[[np.ndarray], Watched]:

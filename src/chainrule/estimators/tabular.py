@@ -158,13 +158,9 @@ class _TableModel(LooksMixin, BaseEstimator):
         return int(np.clip(_STEPS // -(-n // batch), _FEWEST_EPOCHS, _MOST_EPOCHS))
 
     def _networks(self, n: int) -> int:
-        if self.networks != "auto" and self.record and self.networks > 1:
-            raise ValueError(
-                f"record=True follows one network, networks={self.networks} trains several; take one of them"
-            )
         if self.networks != "auto":
             return int(self.networks)
-        return _NETWORKS if n <= _FEW_ROWS and not self.record else 1
+        return _NETWORKS if n <= _FEW_ROWS else 1
 
     def _decay(self, n: int) -> float:
         return min(_MOST_DECAY, _DECAY_ROWS / n) if self.weight_decay == "auto" else float(self.weight_decay)

@@ -168,12 +168,15 @@ class Recorder:
     """A consumer of events that records the run; it copies at epoch ends, and the fit keeps every bit.
 
     Make it when the run stands where the fit begins and before the first order is drawn; `material.orders` is copied
-    here. `watched(step_size)` is the function to give to `Training`.
+    here. `watched(step_size)` is the function to give to `Training`. Without material the steps cannot be opened again,
+    `why_not` says why, and of the run nothing is asked but `snapshot`.
     """
 
-    def __init__(self, run: Any, material: Material, budget: int | None = None):
-        own = Material(material.plan, material.X, material.Y, material.weights, copy.deepcopy(material.orders))
-        self.recording = Recording(own, budget=budget)
+    def __init__(self, run: Any, material: Material | None, why_not: str = "", budget: int | None = None):
+        own = None
+        if material is not None:
+            own = Material(material.plan, material.X, material.Y, material.weights, copy.deepcopy(material.orders))
+        self.recording = Recording(own, why_not, budget)
         self._run, self._size = run, 0.0
         self.recording.note(0, run.snapshot())
 
