@@ -403,7 +403,7 @@ def _question(model: Any, X: Any, output: Any, of: str, baseline: Any) -> tuple[
     layout, w, N = found.network.layout, found.network.w, len(found.X)
     names = output_names(model)
     if output is None:
-        z, a = forward(layout, w, found.X)
+        a = forward(layout, w, found.X)[1]
         chosen = np.argmax(a, axis=1)
         S = np.eye(len(names))[chosen]
         shown = tuple(names[k] for k in chosen)
