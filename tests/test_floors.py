@@ -30,7 +30,15 @@ FLOORS = {
 
 # A method that hands itself to a higher room: (module, function, imported room). One line each, nothing else.
 UPWARD: set[tuple[str, str, str]] = {
-    ("estimators.mlp", "plot_history", "insight"),
+    ("engine.network", "explain", "insight"),
+    ("engine.network", "formula", "insight"),
+    ("engine.network", "summary", "insight"),
+    ("estimators.looks", "explain", "insight"),
+    ("estimators.looks", "formula", "insight"),
+    ("estimators.looks", "plot_history", "insight"),
+    ("estimators.looks", "plot_network", "insight"),
+    ("estimators.looks", "replay", "insight"),
+    ("estimators.looks", "summary", "insight"),
 }
 
 
