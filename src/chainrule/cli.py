@@ -1,4 +1,4 @@
-"""Floor 6, cli: train, predict, evaluate, export, datasets. For people on standard error, data on standard output."""
+"""Floor 6, cli: train, predict, evaluate, export and more. For people on standard error, data on standard output."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from . import cli_look
 
 _state = {"debug": False}
 
@@ -243,6 +245,10 @@ def cache(
     from chainrule import console
 
     console.cache(warm=warm, clear=clear, say=say)
+
+
+for _look in cli_look.COMMANDS:
+    command(_look)
 
 
 def main() -> None:

@@ -50,8 +50,8 @@ class Section:
     def text(self, text: str) -> None:
         self.parts.append({"kind": "text", "text": text})
 
-    def findings(self, items: Sequence[str]) -> None:
-        self.parts.append({"kind": "findings", "items": list(items)})
+    def findings(self, sentences: Sequence[str]) -> None:
+        self.parts.append({"kind": "findings", "sentences": list(sentences)})
 
     def draw(self, *drawn: tuple[str, Callable[[], Any]]) -> None:
         """Pictures side by side: (what it shows, what draws it)."""
@@ -87,7 +87,7 @@ class _About:
 def report(
     model: Any, X: Any, y: Any = None, path: Any = "report.html", *, row: int = 0, title: str | None = None
 ) -> Path:
-    """Write one page of HTML on a fitted model: its data, network, curves, scores, health, inputs and one row explained.
+    """Write one page of HTML on a fitted model: data, network, curves, scores, health, inputs, one row explained.
 
     The page has its pictures inside, asks no other machine for anything, runs no script and follows the reader's
     choice of light or dark. It is written beside its place and renamed.
@@ -166,7 +166,7 @@ def _about(model: Any, X: Any, y: Any, row: int) -> _About:
 
 def _codes(model: Any, y: pd.Series | None) -> np.ndarray | None:
     """Codes of the classes, or numbers, where there is one target a row."""
-    if y is None or network_of(model).sizes[-1] > 1 and not is_classifier(model):
+    if y is None or (network_of(model).sizes[-1] > 1 and not is_classifier(model)):
         return None
     if hasattr(model, "target_"):
         return np.asarray(model.target_.encode(y))
@@ -210,7 +210,8 @@ def _tiles(about: _About) -> list[dict[str, str]]:
     tiles.append({"value": f"{net.K:,}", "words": "parameters (weights and biases)"})
     epochs = getattr(about.model, "n_iter_", None)
     if epochs:
-        tiles.append({"value": f"{epochs:,}", "words": "epochs (lbfgs: iterations) of training"})
+        words = "epochs of training" if len(getattr(about.model, "history_", ())) else "iterations of training"
+        tiles.append({"value": f"{epochs:,}", "words": words})
     mood = "good" if not n else "bad"
     tiles.append(
         {"value": "nothing wrong" if not n else f"{n} finding{'s' * (n > 1)}", "words": "health", "mood": mood}
@@ -360,7 +361,7 @@ def _of_health(about: _About) -> Section:
     section.table(head, cells, (0, *range(2, len(head))))
     section.say(
         "Dead: slope 0 on every row. Saturated: flat on nearly every row. Flat slopes: the share of slopes, over units "
-        "and rows, below a twentieth of the activation's greatest. Gradient: the root mean square of ∂E/∂z in the layer. "
+        "and rows, below a twentieth of the activation's greatest. Gradient: the root mean square of ∂E/∂z of a layer. "
         "Weights: the root mean square of A. Update: the median change in an epoch, as a share of the weights' length.",
         True,
     )

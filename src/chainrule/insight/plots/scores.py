@@ -56,6 +56,7 @@ def plot_residuals(model: Any, X: Any, y: Any, ax: Axes | None = None, *, kind: 
     ------
     ValueError : for an unfitted model, one that predicts classes or several numbers, or rows that it cannot predict.
     """
+    from matplotlib.ticker import AutoLocator
     from sklearn.metrics import PredictionErrorDisplay
 
     _check(model, X, y, "a figure of residuals", classes=False)
@@ -69,6 +70,8 @@ def plot_residuals(model: Any, X: Any, y: Any, ax: Axes | None = None, *, kind: 
         np.asarray(y, float), found, kind=kind, ax=ax, random_state=0,
         scatter_kwargs={"color": BLUE, "alpha": 0.5, "s": 16}, line_kwargs={"color": GREY},
     )  # fmt: skip
+    for axis in (ax.xaxis, ax.yaxis):  # scikit-learn divides the range in five, whatever the numbers are
+        axis.set_major_locator(AutoLocator())
     ax.set_xlabel("prediction ŷ")
     ax.set_ylabel("y − ŷ" if kind == "residual_vs_predicted" else "target y")
     return ax
