@@ -13,13 +13,9 @@ import typer
 from typer.core import TyperGroup
 
 from . import cli_look
+from .cli_look import say
 
 _state = {"debug": False}
-
-
-def say(text: str = "") -> None:
-    """One line for people."""
-    print(text, file=sys.stderr, flush=True)
 
 
 class _Commands(TyperGroup):

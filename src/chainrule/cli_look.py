@@ -14,7 +14,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 _PICTURES = "history, network, importance, dependence, decision, attributions, confusion, calibration, residuals."
 
 
-def _say(text: str = "") -> None:
+def say(text: str = "") -> None:
+    """One line for people."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -31,7 +32,7 @@ def explain(
     """Take the derivative of one weight apart: the factors of the chain rule, with numbers and a numerical check."""
     from chainrule import console_look
 
-    console_look.explain(model, table, row=row, weight=weight, as_json=as_json, latex=latex, say=_say)
+    console_look.explain(model, table, row=row, weight=weight, as_json=as_json, latex=latex, say=say)
 
 
 def check(
@@ -47,7 +48,7 @@ def check(
     from chainrule import console_look
 
     count = None if everything else parameters
-    if not console_look.check(model, table, parameters=count, rows=rows, seed=seed, as_json=as_json, say=_say):
+    if not console_look.check(model, table, parameters=count, rows=rows, seed=seed, as_json=as_json, say=say):
         raise typer.Exit(1)
 
 
@@ -62,7 +63,7 @@ def plot(
     """Draw a picture of a model into a file."""
     from chainrule import console_look
 
-    console_look.plot(model, table, what=what, out=out, row=row, features=feature or [], say=_say)
+    console_look.plot(model, table, what=what, out=out, row=row, features=feature or [], say=say)
 
 
 def report(
@@ -74,7 +75,7 @@ def report(
     """Write one HTML page on a model: data, network, curves, scores, health, one row explained."""
     from chainrule import console_look
 
-    console_look.report(model, table, out=out, row=row, say=_say)
+    console_look.report(model, table, out=out, row=row, say=say)
 
 
 COMMANDS = (explain, check, plot, report)

@@ -156,7 +156,7 @@ def _check_layer(
             moved[at] = values
             return float(eager_error(layout, loss, moved, X, Y)) / len(X)
 
-        found = check_grad(error, w[at], lambda values, at=at: gradient[at], h=h)
+        found = check_grad(error, w[at], lambda _: gradient[at], h=h)  # noqa: B023, called within the turn
         # rounding of E divided by the step is no error of the gradient
         noise = 4 * np.finfo(float).eps * max(1.0, abs(error(w[at]))) / h
         gap = np.abs(found.stated - found.numerical) / (TOLERANCE * scale + noise)

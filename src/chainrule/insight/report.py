@@ -361,7 +361,7 @@ def _of_health(about: _About) -> Section:
     section.table(head, cells, (0, *range(2, len(head))))
     section.say(
         "Dead: slope 0 on every row. Saturated: flat on nearly every row. Flat slopes: the share of slopes, over units "
-        "and rows, below a twentieth of the activation's greatest. Gradient: the root mean square of ∂E/∂z of a layer. "
+        "and rows, below a hundredth of the activation's greatest. Gradient: the root mean square of ∂E/∂z of a layer. "
         "Weights: the root mean square of A. Update: the median change in an epoch, as a share of the weights' length.",
         True,
     )

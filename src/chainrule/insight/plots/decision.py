@@ -207,7 +207,7 @@ def _draw_points(ax: Axes, points: list[np.ndarray], y: np.ndarray | None, label
     for k, label in enumerate(labels.astype(str)):
         own, colour = shown == label, _COLOURS[k % len(_COLOURS)]
         marker = _MARKERS[k % len(_MARKERS)]
-        edge = {} if marker in "x+" else {"edgecolors": "white", "linewidths": 0.6}
+        edge: dict[str, Any] = {} if marker in "x+" else {"edgecolors": "white", "linewidths": 0.6}
         ax.scatter(x[own], z[own], s=26, color=colour, marker=marker, label=plain_label(label), **edge)
     if len(labels) <= 10:
         ax.legend(loc="best", framealpha=0.85)
