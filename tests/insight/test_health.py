@@ -203,7 +203,9 @@ def test_it_is_plain_data_and_html():
 
 
 def test_estimators_of_all_kinds():
-    frame = pd.DataFrame({"size": X[:, 0], "colour": np.where(X[:, 1] > 0, "red", "blue"), "gap": np.where(X[:, 2] > 1, np.nan, 1.0)})
+    frame = pd.DataFrame(
+        {"size": X[:, 0], "colour": np.where(X[:, 1] > 0, "red", "blue"), "gap": np.where(X[:, 2] > 1, np.nan, 1.0)}
+    )
     labels = np.array(["low", "mid", "high"])[np.digitize(Y[:, 0], [-0.5, 0.5])]
     for model, target in (
         (cr.TableClassifier((6,), "tanh", epochs=2, random_state=0), labels),
@@ -225,7 +227,13 @@ def test_bad_input_is_one_sentence():
         (fitted, X[:, :2], None, ValueError, "X has 2 features, but MLPRegressor is expecting 3 features"),
         (fitted, holes, None, ValueError, "X has nan in row 4, column 'x1'; the network needs finite numbers"),
         (fitted, X, Y[:3, 0], ValueError, "X has 200 rows and y has 3"),
-        (network(), X[:, :2], None, ValueError, r"X must be N × 3, a column for each input of the network; got \(200, 2\)"),
+        (
+            network(),
+            X[:, :2],
+            None,
+            ValueError,
+            r"X must be N × 3, a column for each input of the network; got \(200, 2\)",
+        ),
         (network(), [["a", "b", "c"]], None, ValueError, "X must hold numbers only"),
         (network(), X[:0], None, ValueError, "X has no rows"),
         ("a text", X, None, TypeError, "model must be a fitted MLPClassifier.*got str"),

@@ -82,7 +82,7 @@ def _history(model: Any) -> History:
             raise NotFittedError(f"this {type(model).__name__} is not fitted yet; call fit before its history is drawn")
         raise TypeError(f"model must be a fitted estimator or a History, got {type(model).__name__}")
     if not len(history):
-        raise ValueError("there is no history to draw: lbfgs has epochs only where it is watched, and 0 were recorded")
+        raise ValueError("there is no history to draw: no epoch was finished")
     return history
 
 
