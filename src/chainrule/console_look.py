@@ -107,6 +107,13 @@ def _one(table: Table, row: int) -> Table:
     return table.take(np.array([row]))
 
 
+def _check_place(path: Path, source: str, model_path: Path) -> None:
+    """An error before any work where nothing could be written."""
+    check_out(str(path), source, model_path)
+    if not path.parent.is_dir():
+        raise FileError(f"cannot write {path}: the folder {path.parent} does not exist")
+
+
 def _target(model: Any, table: Table) -> pd.Series:
     """The target column; a table without it, or with gaps in it, is an error."""
     table.require([model.target_.name])
@@ -197,7 +204,7 @@ def plot(
     if picture.needs and source is None:
         target = " with the target column" if picture.needs == "target" else ""
         raise TableError(f"--what {picture.name} needs rows: give a TABLE{target} after the model")
-    check_out(str(path), "-" if source is None else source, model_path)
+    _check_place(path, "-" if source is None else source, model_path)
     plt = pyplot()
     plt.switch_backend("agg")
     model, table = load_model(model_path), None if source is None else read(source)
@@ -218,7 +225,7 @@ def report(model_path: Path, source: str, *, out: str | None, row: int, say: Say
     from chainrule.insight.report import report as write_report
 
     path = Path(out) if out is not None else Path(f"{model_path.stem}.html")
-    check_out(str(path), source, model_path)
+    _check_place(path, source, model_path)
     pyplot().switch_backend("agg")
     model, table = load_model(model_path), read(source)
     _one(table, row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +15,7 @@ from sklearn.base import is_classifier
 from chainrule import scores
 from chainrule.data import LEFT_OUT, read_table
 from chainrule.engine import Network
-from chainrule.files import FileError, write_atomically
+from chainrule.files import write_atomically
 
 from .given import Given, given, input_names, network_of
 from .health import Health, health
@@ -449,10 +448,3 @@ def _one_weight(about: _About, section: Section, one: Any) -> None:
 SECTIONS: tuple[Callable[[_About], Section], ...] = (
     _data, _network, _training, _quality, _of_health, _inputs, _one_row,
 )  # fmt: skip
-
-
-def check_place(path: str | os.PathLike, others: Sequence[str | os.PathLike]) -> None:
-    """A FileError where writing to `path` would overwrite one of the files that are read."""
-    for other in others:
-        if Path(path).resolve() == Path(other).resolve():
-            raise FileError(f"{os.fspath(path)} is a file that is read; give another name")
