@@ -32,6 +32,7 @@ FLOORS = {
 UPWARD: set[tuple[str, str, str]] = {
     ("engine.network", "explain", "insight"),
     ("engine.network", "formula", "insight"),
+    ("engine.network", "plot_network", "insight"),
     ("engine.network", "summary", "insight"),
     ("estimators.looks", "explain", "insight"),
     ("estimators.looks", "formula", "insight"),

@@ -9,6 +9,7 @@ GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 # Guide -> what it needs beside the package itself.
 NEEDS = {
     "beyond-scikit-learn": [],
+    "explain": ["matplotlib"],
     "model-files": ["onnx", "onnxruntime"],
 }
 
