@@ -123,7 +123,9 @@ def test_pictures_take_the_ink_of_the_page(pages, kind):
     assert text.count("<svg") >= 3
     assert "currentColor" in text
     assert "#010203" not in text
-    assert not re.search(r"(fill|stroke): ?#000000", text)
+    ticks = re.findall(r'<g id="[^"]*[xy]tick_1">.*?</g>\s*</g>\s*</g>', text, re.DOTALL)
+    assert ticks
+    assert all("currentColor" in tick and "#000000" not in tick for tick in ticks)
 
 
 def test_every_section_is_there_with_its_numbers(pages):

@@ -22,7 +22,7 @@ from .health import Health, health
 from .inputs import integrated_gradients, permutation_importance
 
 # Rows that pictures and importance are made of, at most; columns and values that a table of the page lists.
-_MOST_ROWS, _MOST_COLUMNS = 2_000, 60
+_MOST_ROWS, _MOST_COLUMNS = 2_000, 30
 # Classes above which no confusion matrix is drawn.
 _MOST_CLASSES = 30
 

@@ -106,6 +106,7 @@ def plot_calibration(
             (true == labels[k]).astype(int), np.clip(p[:, k], 0.0, 1.0), n_bins=n_bins, ax=ax,
             name=plain_label(labels[k]), ref_line=at == 0, color=_COLOURS[at % len(_COLOURS)],
         )  # fmt: skip
+    ax.lines[0].set_color(GREY)  # the diagonal, which is black, on a page of any colour
     ax.set_xlabel("probability that was predicted")
     ax.set_ylabel("share of these rows in which it came true")
     ax.legend(fontsize="small")
