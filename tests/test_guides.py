@@ -10,6 +10,7 @@ GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 NEEDS = {
     "beyond-scikit-learn": [],
     "explain": ["matplotlib"],
+    "look-inside": ["matplotlib", "jinja2"],
     "model-files": ["onnx", "onnxruntime"],
 }
 
