@@ -26,7 +26,7 @@ plot_filters(plain)
 
 # %%
 # Pixels at the edge are the same in every row: their weights stay as they were drawn, which looks like noise. Weight
-# decay takes away what no row asks for, and strokes remain.
+# decay takes away what no row asks for, and broader strokes remain.
 
 decayed = MLPClassifier(
     (16,), "tanh", solver="adamw", weight_decay=1.0, max_iter=200, learning_rate_init=0.01, random_state=0
