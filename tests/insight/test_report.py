@@ -160,6 +160,15 @@ def test_a_report_without_targets_has_no_scores(pages):
     assert "gradients, which need y" in page.text
 
 
+@pytest.mark.parametrize("kind", ["table of numbers", "classes"])
+def test_a_single_row_is_enough(pages, kind):
+    model, _, rows, y = pages[kind]
+    page = Page(report_html(model, rows[:1], y[:1]))
+    assert (page.wrong, page.open) == ([], [])
+    assert "One row cannot be shuffled" in page.text
+    assert page.headings[-1] == "Row 0, explained"
+
+
 def test_the_same_model_gives_the_same_bytes(pages):
     model, text, rows, y = pages["classes"]
     assert report_html(model, rows, y, row=2) == text
