@@ -12,6 +12,7 @@ NEEDS = {
     "descent-pictures": ["matplotlib"],
     "explain": ["matplotlib"],
     "derivatives": [],
+    "look-inside": ["matplotlib", "jinja2"],
     "model-files": ["onnx", "onnxruntime"],
 }
 
