@@ -48,6 +48,8 @@ def models(tmp_path_factory):
             "6",
             "--hidden",
             "5,4",
+            "--networks",
+            "1",
             "--out",
             folder / f"{name}.chainrule",
         )

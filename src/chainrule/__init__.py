@@ -39,6 +39,10 @@ _WHERE = {
     "TableError": "data",
     "datasets": "data",
     "load_dataset": "data",
+    "error_surface": "insight.surface",
+    "health": "insight.health",
+    "integrated_gradients": "insight.inputs",
+    "report": "insight.report",
     "load": "interchange",
     "save": "interchange",
     "to_onnx": "interchange",
@@ -64,6 +68,10 @@ if TYPE_CHECKING:
     from .engine import Network
     from .estimators.mlp import MLPClassifier, MLPRegressor
     from .estimators.tabular import TableClassifier, TableRegressor
+    from .insight.health import health
+    from .insight.inputs import integrated_gradients
+    from .insight.report import report
+    from .insight.surface import error_surface
     from .interchange import load, save, to_onnx
     from .network import Activation, Loss
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class LooksMixin:
-    """What a fitted estimator can be asked: explain, replay, formula, summary and pictures."""
+    """What a fitted estimator can be asked: explain, replay, formula, summary, health, pictures and a report."""
 
     def explain(self, X: Any = None, y: Any = None, weight: Any = None, step: int | None = None) -> Any:
         """∂E/∂w of one weight as the product that the backward pass used: see `chainrule.insight.explain.explain`."""
@@ -43,3 +43,21 @@ class LooksMixin:
         from chainrule.insight.plots.networks import plot_network
 
         return plot_network(self, x, ax)
+
+    def plot_surface(self, X: Any, y: Any, ax: Any = None, **options: Any) -> Any:
+        """The error around the solution and the training on it: see `chainrule.insight.plots.surfaces`."""
+        from chainrule.insight.plots.surfaces import plot_error_surface
+
+        return plot_error_surface(self, X, y, ax, **options)
+
+    def health(self, X: Any, y: Any = None) -> Any:
+        """Dead and saturated units, gradients layer by layer, in words: see `chainrule.insight.health.health`."""
+        from chainrule.insight.health import health
+
+        return health(self, X, y)
+
+    def write_report(self, X: Any, y: Any = None, path: Any = "report.html", **options: Any) -> Any:
+        """One HTML page about the fitted model, written to `path`: see `chainrule.insight.report.report`."""
+        from chainrule.insight.report import report
+
+        return report(self, X, y, path, **options)

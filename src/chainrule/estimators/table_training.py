@@ -78,7 +78,8 @@ def train_table(model: Any, given: Prepared) -> None:
 
 
 def _run(plan: Plan, W: np.ndarray, rows: tuple[Any, ...], n_threads: int | None) -> Any:
-    return Run(plan, W[0], *rows, n_threads) if len(W) == 1 else Committee(plan, W, *rows, n_threads)
+    X, Y, weights = rows
+    return Run(plan, W[0], X, Y, weights, n_threads) if len(W) == 1 else Committee(plan, W, X, Y, weights, n_threads)
 
 
 class _Average:
