@@ -99,9 +99,11 @@ class Objective:
             value, g = self.value_and_gradient(x)
             return -value, -g
 
-        return Objective(
-            lambda x: -self(x), value_and_gradient=value_and_gradient, hvp=lambda x, v: -np.asarray(self.hvp(x, v))[()]
-        )
+        def product(x, v):
+            return -np.asarray(self.hvp(x, v))[()]
+
+        exact = self.has_exact_curvature
+        return Objective(lambda x: -self(x), value_and_gradient=value_and_gradient, hvp=product if exact else None)
 
     def value_and_gradient(self, x: Any) -> tuple[Any, Any]:
         """(F(x), ∇F(x)). TypeError or ValueError when that is not one number, and an array of the shape of x."""
@@ -140,6 +142,11 @@ class Objective:
     def hvp(self, x: Any, v: Any) -> Any:
         """The Hessian of F at x times v, of the shape of x."""
         return (self._hvp or hvp(self))(x, v)
+
+    @property
+    def has_products(self) -> bool:
+        """Whether `gauss_newton` was given, and makes no matrix."""
+        return self._gauss_newton is not None
 
     def gauss_newton(self, x: Any, v: Any) -> Any:
         """The matrix of `normal` at x times v, of the shape of x. TypeError where there is no such matrix."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ REASONS: dict[str, Reason] = {
     "step": Reason("the last step moved no entry by more than tol_step", True),
     "search": Reason("no step along the gradient improves the value any more, to rounding", True),
     "lbfgs": Reason("L-BFGS found no better point, to rounding", True),
+    "no_better": Reason("the method found no step that improves the value any more, to rounding", True),
     "limit": Reason("max_iter steps were made", False),
     "worse": Reason("max_iter steps were made and the last value is worse than the first; try a smaller step", False),
     "callback": Reason("the callback asked to stop", False),
@@ -46,6 +48,8 @@ class Path:
     n_calls : how often F was evaluated, with or without its gradient
     method : the method's name
     sign : 1.0 for a minimum, −1.0 for a maximum
+    numbers : what a second-order method reports of each of these points, by name: its damping "mu", and for
+        bayesian_regularisation "alpha", "beta", "gamma" and "evidence"
 
     >>> from chainrule.descent import minimize
     >>> path = minimize(lambda x: (x - 3.0) ** 2, 1.0, step=0.25, max_iter=2)
@@ -66,6 +70,7 @@ class Path:
     n_calls: int
     method: str
     sign: float = field(default=1.0, repr=False)
+    numbers: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def is_monotone(self) -> bool:
