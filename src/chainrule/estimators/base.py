@@ -13,8 +13,8 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from chainrule.blas import one_blas_thread
 from chainrule.engine import Network, predict
-from chainrule.engine.threads import one_blas_thread
 from chainrule.network import LOSSES, Layout, Loss, get_activation, own_loss
 from chainrule.network.rows import is_row
 from chainrule.training import Checkpointer, EvaluationJournal, History
