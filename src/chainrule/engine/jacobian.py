@@ -6,18 +6,21 @@ For methods of second order on sums of squares, E(w) = ½ Σ e². Everything is 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss
+from chainrule.blas import one_blas_thread
+from chainrule.calculus.differentiate import vjp
+from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss, uses_link
 
 from .evaluate import _NOBODY, _nothing, _threads, _together
 from .plan import Wiring, desk, unlocked
 from .records import Net, Rows
 from .run import _block
 from .source import kernels, residual_address, second_order
-from .threads import available_threads, one_blas_thread
+from .threads import available_threads
 
 # A block of lines of J has at most so many numbers (16 MB), but for networks where few lines are more.
 _BLOCK_NUMBERS = 1 << 21
@@ -28,7 +31,67 @@ _MOST_SHARDS, _SHARD_NUMBERS = 4, 1 << 26
 _WIDTH = np.dtype(np.float64)
 
 
-class Residuals:
+class _Lines:
+    """Lines of the Jacobian of residuals (or, of scores, with the target 0), a block of rows after another.
+
+    Of the output layer each output sees its own weights alone; those zeros are neither computed nor multiplied.
+    """
+
+    def __init__(self, layout: Layout, loss: Loss, X, Y, roots: np.ndarray, n_threads: int | None):
+        self.K, self.D, self.N = layout.K, layout.sizes[-1], len(X)
+        X, Y = _block(X, _WIDTH, layout.sizes[0], "X"), _block(Y, _WIDTH, self.D, "Y")
+        self._rows = Rows(X, Y, roots, _NOBODY, _NOBODY)
+        self._places, self._columns = _lines_of_one_output(layout)
+        self._line = self._columns.shape[1]
+        self._at_once = min(_MOST_LINES, max(_FEWEST_LINES, _BLOCK_NUMBERS // (self.D * self._line)), max(1, self.N))
+        wiring = Wiring(layout, loss, self._at_once, _WIDTH)
+        layers, tail, size, panels_size = wiring.for_training()
+        residual = residual_address(loss, str(_WIDTH), self.D)
+        self._net = wiring.net(_nothing(_WIDTH), layers, panels_size)._replace(loss=residual)
+        self._begins = _shards(self.N, self._at_once, self.D * self._line**2, self.K)
+        self._S = len(self._begins) - 1
+        self._desk = desk(self._S, size, tail, 0, _WIDTH)
+        self._n = min(self._S, available_threads() if n_threads is None else n_threads)
+        self._lock = threading.Lock()
+
+    def _at(self, w: np.ndarray) -> Net:
+        if np.shape(w) != (self.K,):  # the machine code trusts it
+            raise ValueError(f"w must have shape ({self.K},), got {np.shape(w)}")
+        net = self._net._replace(w=unlocked(np.ascontiguousarray(w, _WIDTH)))
+        kernels().prepare(net)
+        return net
+
+    def _over_lines(self, w: np.ndarray, use: Callable[[int, int, int, np.ndarray, np.ndarray], None]) -> None:
+        """`use(s, lo, hi, lines, e)` of every block of rows, shard s by shard, on all threads; e has all residuals."""
+        net, n, kernel, e = self._at(w), self._n, second_order().jacobian_lines, np.empty((self.N, self.D))
+
+        def work(thread: int) -> None:
+            lines = np.empty((self.D, self._at_once, self._line))
+            for s in range(thread, self._S, n):
+                for lo in range(self._begins[s], self._begins[s + 1], self._at_once):
+                    hi = min(int(self._begins[s + 1]), lo + self._at_once)
+                    block = lines if hi - lo == self._at_once else np.empty((self.D, hi - lo, self._line))
+                    kernel(net, self._rows, self._desk, s, lo, hi, self._places, block, e)
+                    use(s, lo, hi, block, e)
+
+        _together(n, work)
+
+    def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Room for each shard's sums: (K × K, K, a product of lines)."""
+        S, K = self._S, self.K
+        return np.zeros((S, K, K)), np.zeros((S, K)), np.empty((S, self._line, self._line))
+
+
+def _whole(squares: np.ndarray) -> np.ndarray:
+    """The sum of the shards' matrices, whose lower halves alone are there."""
+    for s in range(1, len(squares)):
+        squares[0] += squares[s]
+    lower = squares[0]
+    lower += np.tril(lower, -1).T
+    return lower
+
+
+class Residuals(_Lines):
     """The residuals e(w) of rows that stay, for one w after another: E(w) = ½ Σ e² for a loss L = ½ r².
 
     Parameters
@@ -53,8 +116,7 @@ class Residuals:
     (array([[5., 3.],
            [3., 2.]]), array([14.5,  9. ]))
 
-    Source: Hagan & Menhaj 1994. J costs one backward pass an output, over a block of rows at a time. Of the output
-    layer each output sees its own weights alone; those zeros are neither computed nor multiplied.
+    Source: Hagan & Menhaj 1994. J costs one backward pass an output, over a block of rows at a time.
     """
 
     def __init__(
@@ -72,34 +134,9 @@ class Residuals:
                 f"the loss {loss.name!r} is no sum of squares, so it has no residuals; use {squares}, or a method that "
                 "needs none"
             )
-        self.K, self.D = layout.K, layout.sizes[-1]
-        X, Y = _block(X, _WIDTH, layout.sizes[0], "X"), _block(Y, _WIDTH, self.D, "Y")
         roots = _nothing(_WIDTH) if weights is None else np.sqrt(np.asarray(weights, _WIDTH))
-        self.N = len(X)
-        self._rows = Rows(X, Y, roots, _NOBODY, _NOBODY)
-        self._places, self._columns = _lines_of_one_output(layout)
-        self._line = self._columns.shape[1]
-        at_once = min(_MOST_LINES, max(_FEWEST_LINES, _BLOCK_NUMBERS // (self.D * self._line)), self.N)
-        self._at_once = max(1, at_once)
-        wiring = Wiring(layout, loss, self._at_once, _WIDTH)
-        layers, self._tail, self._size, panels_size = wiring.for_training()
-        self._net = wiring.net(_nothing(_WIDTH), layers, panels_size)._replace(
-            loss=residual_address(loss, str(_WIDTH), self.D)
-        )
-        self._begins = _shards(self.N, self._at_once, self.D * self._line**2, self.K)
-        S = len(self._begins) - 1
-        self._desk = desk(S, self._size, self._tail, 0, _WIDTH)
-        self._n = min(S, available_threads() if n_threads is None else n_threads)
-        self._n_forward = _threads(layout, self.N, n_threads, S)
-        self._lock = threading.Lock()
-
-    def _at(self, w: np.ndarray) -> Net:
-        # The machine code trusts the length of w.
-        if np.shape(w) != (self.K,):
-            raise ValueError(f"w must have shape ({self.K},), got {np.shape(w)}")
-        net = self._net._replace(w=unlocked(np.ascontiguousarray(w, _WIDTH)))
-        kernels().prepare(net)
-        return net
+        super().__init__(layout, loss, X, Y, roots, n_threads)
+        self._n_forward = _threads(layout, self.N, n_threads, self._S)
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """e(w), N · D_L numbers: all outputs of the first row, then of the second."""
@@ -111,50 +148,99 @@ class Residuals:
 
     def jacobian(self, w: np.ndarray) -> np.ndarray:
         """J = ∂e/∂w, N · D_L × K, laid out as e and w."""
-        J, e = np.zeros((self.N, self.D, self.K)), np.empty((self.N, self.D))
+        J = np.zeros((self.N, self.D, self.K))
 
-        def keep(s: int, lo: int, hi: int, lines: np.ndarray) -> None:
+        def keep(s: int, lo: int, hi: int, lines: np.ndarray, e: np.ndarray) -> None:
             for o, columns in enumerate(self._columns):
                 J[lo:hi, o, columns] = lines[o]
 
         with self._lock:
-            self._over_lines(w, e, keep)
+            self._over_lines(w, keep)
         return J.reshape(-1, self.K)
 
     def normal(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(JᵀJ, Jᵀe), K × K and K numbers."""
-        S, K, e = len(self._begins) - 1, self.K, np.empty((self.N, self.D))
-        squares, slopes = np.zeros((S, K, K)), np.zeros((S, K))
-        room = np.empty((S, self._line, self._line))
+        squares, slopes, room = self._sums()
+        kernel = second_order().add_lines
 
-        def add(s: int, lo: int, hi: int, lines: np.ndarray) -> None:
+        def add(s: int, lo: int, hi: int, lines: np.ndarray, e: np.ndarray) -> None:
             for o, columns in enumerate(self._columns):
                 np.matmul(lines[o].T, lines[o], out=room[s])
-                second_order().add_lines(lines, e, lo, o, columns, room[s], squares[s], slopes[s])
+                kernel(lines, e, lo, o, columns, room[s], squares[s], slopes[s])
 
         with self._lock, one_blas_thread():
-            self._over_lines(w, e, add)
-        for s in range(1, S):
-            squares[0] += squares[s]
-            slopes[0] += slopes[s]
-        lower = squares[0]
-        lower += np.tril(lower, -1).T
-        return lower, slopes[0]
+            self._over_lines(w, add)
+        return _whole(squares), slopes.sum(axis=0)
 
-    def _over_lines(self, w: np.ndarray, e: np.ndarray, use) -> None:
-        """e(w), and for every shard s `use(s, lo, hi, lines)` of one block of rows after another, on all threads."""
-        net, n, kernel = self._at(w), self._n, second_order().jacobian_lines
 
-        def work(thread: int) -> None:
-            lines = np.empty((self.D, self._at_once, self._line))
-            for s in range(thread, len(self._begins) - 1, n):
-                for lo in range(self._begins[s], self._begins[s + 1], self._at_once):
-                    hi = min(int(self._begins[s + 1]), lo + self._at_once)
-                    block = lines if hi - lo == self._at_once else np.empty((self.D, hi - lo, self._line))
-                    kernel(net, self._rows, self._desk, s, lo, hi, self._places, block, e)
-                    use(s, lo, hi, block)
+class GaussNewton(_Lines):
+    """JᵀH_L J of a loss that is no square: J of the scores it is written in, H_L its second derivatives there.
 
-        _together(n, work)
+    Arguments as in `Residuals`. Of each row's H_L the part without negative eigenvalues is taken (all of it, for a
+    convex loss), so that the matrix has none either.
+
+    >>> rows = GaussNewton(Layout.of([1, 1], output="exp"), LOSSES["poisson"], np.array([[2.0]]), np.array([[1.0]]))
+    >>> rows(np.zeros(2))                                            # ŷ = e^0, and H_L = e^0
+    array([[4., 2.],
+           [2., 1.]])
+
+    Source: Schraudolph 2002.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        loss: Loss,
+        X: np.ndarray,
+        Y: np.ndarray,
+        weights: np.ndarray | None = None,
+        n_threads: int | None = None,
+    ):
+        scored = with_scores(layout) if uses_link(layout.output, loss) else layout
+        super().__init__(scored, LOSSES["squared"], X, np.zeros(np.shape(Y)), _nothing(_WIDTH), n_threads)
+        self._Y = _block(Y, _WIDTH, self.D, "Y")
+        self._loss = loss
+        self._weights = np.ones(self.N) if weights is None else np.asarray(weights, _WIDTH)
+
+    def __call__(self, w: np.ndarray) -> np.ndarray:
+        """The matrix at w, K × K."""
+        squares, slopes, room = self._sums()
+        kernel = second_order().add_lines
+
+        def add(s: int, lo: int, hi: int, lines: np.ndarray, scores: np.ndarray) -> None:
+            roots = self._roots(lo, hi, scores[lo:hi])
+            if self.D == 1 or not self._loss.rowwise:
+                for o, columns in enumerate(self._columns):
+                    own = lines[o] * roots[:, o, o, None]
+                    np.matmul(own.T, own, out=room[s])
+                    kernel(lines, scores, lo, o, columns, room[s], squares[s], slopes[s])
+                return
+            for k in range(self.D):
+                mixed = np.zeros((hi - lo, self.K))
+                for o, columns in enumerate(self._columns):
+                    mixed[:, columns] += roots[:, k, o, None] * lines[o]
+                squares[s] += np.tril(mixed.T @ mixed)
+
+        with self._lock, one_blas_thread():
+            self._over_lines(w, add)
+        return _whole(squares)
+
+    def _roots(self, lo: int, hi: int, scores: np.ndarray) -> np.ndarray:
+        """B of each row with BᵀB = weight · H_L, D_L × D_L."""
+        y, units = self._Y[lo:hi], np.eye(self.D)
+        _, back = vjp(lambda s: self._loss.slope_of(y, s), scores)
+        H = np.stack([np.broadcast_to(back(np.broadcast_to(u, scores.shape))[0], scores.shape) for u in units], axis=1)
+        H = H * self._weights[lo:hi, None, None]
+        if not self._loss.rowwise:
+            return np.sqrt(np.maximum(H, 0.0))
+        values, vectors = np.linalg.eigh(0.5 * (H + np.swapaxes(H, 1, 2)))
+        return np.sqrt(np.maximum(values, 0.0))[:, :, None] * np.swapaxes(vectors, 1, 2)
+
+
+def with_scores(layout: Layout) -> Layout:
+    """The layout whose output is the raw score z_L."""
+    last = replace(layout.layers[-1], activation=ACTIVATIONS["identity"])
+    return Layout((*layout.layers[:-1], last))
 
 
 def outputs_jacobian(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int | None = None) -> np.ndarray:
@@ -176,8 +262,7 @@ def scores_jacobian(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int
     array([[[1., 1.]],
            [[2., 1.]]])
     """
-    last = replace(layout.layers[-1], activation=ACTIVATIONS["identity"])
-    return outputs_jacobian(Layout((*layout.layers[:-1], last)), w, X, n_threads)
+    return outputs_jacobian(with_scores(layout), w, X, n_threads)
 
 
 def _lines_of_one_output(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +273,9 @@ def _lines_of_one_output(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     for name, (start, stop, _) in layout.slices.items():
         at, end, _ = one.slices[name]
         for o in range(layout.sizes[-1]):
-            columns[o, at:end] = np.arange(start, stop) if name[1] < layout.L else np.arange(start + o, stop, len(columns))
+            columns[o, at:end] = (
+                np.arange(start, stop) if name[1] < layout.L else np.arange(start + o, stop, len(columns))
+            )
     return places, columns
 
 

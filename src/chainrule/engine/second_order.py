@@ -10,9 +10,27 @@ import numpy as np
 
 from chainrule.engine.jit import address, call, compiled, copy, entry
 from chainrule.engine.kernels import (
-    AT_A, AT_B, AT_DELTA, AT_PANELS, AT_PASSED, AT_TURNED, AT_VALUE, AT_Z, INPUTS, OUTPUTS, PACKED, PIECE,
-    ROW_WEIGHTS, SLOPE, backward, fetch, forward, multiply_slope, pack, product,
-)  # fmt: skip
+    AT_A,
+    AT_B,
+    AT_DELTA,
+    AT_PANELS,
+    AT_PASSED,
+    AT_TURNED,
+    AT_VALUE,
+    AT_Z,
+    INPUTS,
+    OUTPUTS,
+    PACKED,
+    PIECE,
+    ROW_WEIGHTS,
+    SLOPE,
+    backward,
+    fetch,
+    forward,
+    multiply_slope,
+    pack,
+    product,
+)
 
 # Columns of `places`, where a layer's entries stand within a line of the Jacobian of one output.
 IN_LINE_A, IN_LINE_B = range(2)

@@ -110,7 +110,7 @@ def _record_bend(row: Activation) -> Graph:
             return slope(z), derived_slope(slope)(z)
 
         def stated(z, a):
-            return row.slope(z, a, **keywords)
+            return row.slope(z, a, **keywords)  # type: ignore[misc]
 
         slope = stated(z, a)
         return slope, derived_slope(stated, 0)(z, a) + derived_slope(stated, 1)(z, a) * slope
@@ -271,7 +271,7 @@ def _record_residual(row: Loss, D: int) -> Graph:
 
 
 def print_residual(row: Loss, dtype: str, D: int) -> str:
-    """weight · r into out and weight · dr/ds into delta, for a loss L = ½ r²; the weights are roots of rows' weights."""
+    """weight · r into out and weight · dr/ds into delta, where L = ½ r²; the weights are roots of rows' weights."""
     inputs = [("y0", "element"), ("s0", "element"), *_loss_inputs(row)]
     block = Writer(_record_residual(row, D), inputs, f"the residual of the loss {row.name!r}").run()
     stores = ["out[i, j] = weights[i] * {0}", "delta[i, j] = weights[i] * {1}"]
