@@ -76,19 +76,25 @@ class _Lines:
 
         _together(n, work)
 
+    def _add_square(self, own: np.ndarray, columns: np.ndarray, room: np.ndarray, square: np.ndarray) -> None:
+        """Add JᵀJ of one output's lines to K × K `square`."""
+        np.matmul(own.T, own, out=room)
+        if self.D == 1:
+            square += room
+        else:
+            second_order().add_square(columns, room, square)
+
     def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Room for each shard's sums: (K × K, K, a product of lines)."""
         S, K = self._S, self.K
         return np.zeros((S, K, K)), np.zeros((S, K)), np.empty((S, self._line, self._line))
 
 
-def _whole(squares: np.ndarray) -> np.ndarray:
-    """The sum of the shards' matrices, whose lower halves alone are there."""
-    for s in range(1, len(squares)):
-        squares[0] += squares[s]
-    lower = squares[0]
-    lower += np.tril(lower, -1).T
-    return lower
+def _whole(parts: np.ndarray) -> np.ndarray:
+    """The sum of the shards' parts."""
+    for part in parts[1:]:
+        parts[0] += part
+    return parts[0]
 
 
 class Residuals(_Lines):
@@ -161,16 +167,15 @@ class Residuals(_Lines):
     def normal(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(JᵀJ, Jᵀe), K × K and K numbers."""
         squares, slopes, room = self._sums()
-        kernel = second_order().add_lines
 
         def add(s: int, lo: int, hi: int, lines: np.ndarray, e: np.ndarray) -> None:
             for o, columns in enumerate(self._columns):
-                np.matmul(lines[o].T, lines[o], out=room[s])
-                kernel(lines, e, lo, o, columns, room[s], squares[s], slopes[s])
+                self._add_square(lines[o], columns, room[s], squares[s])
+                slopes[s, columns] += e[lo:hi, o] @ lines[o]
 
         with self._lock, one_blas_thread():
             self._over_lines(w, add)
-        return _whole(squares), slopes.sum(axis=0)
+        return _whole(squares), _whole(slopes)
 
 
 class GaussNewton(_Lines):
@@ -204,22 +209,19 @@ class GaussNewton(_Lines):
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """The matrix at w, K × K."""
-        squares, slopes, room = self._sums()
-        kernel = second_order().add_lines
+        squares, _, room = self._sums()
 
         def add(s: int, lo: int, hi: int, lines: np.ndarray, scores: np.ndarray) -> None:
             roots = self._roots(lo, hi, scores[lo:hi])
             if self.D == 1 or not self._loss.rowwise:
                 for o, columns in enumerate(self._columns):
-                    own = lines[o] * roots[:, o, o, None]
-                    np.matmul(own.T, own, out=room[s])
-                    kernel(lines, scores, lo, o, columns, room[s], squares[s], slopes[s])
+                    self._add_square(lines[o] * roots[:, o, o, None], columns, room[s], squares[s])
                 return
             for k in range(self.D):
                 mixed = np.zeros((hi - lo, self.K))
                 for o, columns in enumerate(self._columns):
                     mixed[:, columns] += roots[:, k, o, None] * lines[o]
-                squares[s] += np.tril(mixed.T @ mixed)
+                squares[s] += mixed.T @ mixed
 
         with self._lock, one_blas_thread():
             self._over_lines(w, add)

@@ -120,16 +120,11 @@ def residual_rows(thread, n_threads, net, rows, desk, at_once, e):
 
 
 @entry
-def add_lines(J, e, lo, o, columns, square, normal, slope):
-    """Add JᵀJ (in `square`, its lower half) and Jᵀe of one output's lines to K × K `normal` and K `slope`."""
-    n, K = J.shape[1], columns.size
-    for p in range(K):
-        for q in range(p + 1):
-            normal[columns[p], columns[q]] += square[p, q]
-    for i in range(n):
-        r = e[lo + i, o]
-        for p in range(K):
-            slope[columns[p]] += r * J[o, i, p]
+def add_square(columns, part, whole):
+    """Add a matrix of what one output sees to that of all columns."""
+    for p in range(columns.size):
+        for q in range(columns.size):
+            whole[columns[p], columns[q]] += part[p, q]
 
 
 # ---------------------------------------------------------------- products by the R-operator
