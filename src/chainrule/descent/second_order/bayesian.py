@@ -17,6 +17,9 @@ class BayesianRegularisation(LevenbergMarquardt):
     of parameters that the data determine, between 0 and K; 1/(2β) is the variance of the noise. `evidence` is
     ln P(e | α, β), by Laplace's approximation around x.
 
+    It begins with γ = K and `first` times the α of that. With the whole of it, as in trainbr, a first step from small
+    weights may lead to where nearly all of them are 0, which is a maximum of the evidence too, but a poor one.
+
     F stays ½ Σ e²: values and gradients of the path are of it. It ends where β E_D + α E_W is stationary.
     """
 
@@ -31,6 +34,7 @@ class BayesianRegularisation(LevenbergMarquardt):
         super().start(x)
         K = float(self.x.size)
         self._weigh(K, self.view.residual_count(self.x) - K)
+        self.numbers["alpha"] *= self.hyper["first"]
         self._measured()
 
     def _system(self, model: Quadratic, x: np.ndarray | None = None) -> Quadratic:
