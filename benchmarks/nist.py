@@ -29,10 +29,10 @@ class Reference:
         return self.model(b, self.x) - self.y
 
     def digits(self, b: np.ndarray) -> float:
-        """How many digits of b are right, in the worst of its entries: −log₁₀ of the relative error, 11 at most."""
+        """How many digits of b are right, in the worst of its entries: −log₁₀ of the relative error, 0 to 11."""
         certified = np.array(self.certified)
         wrong = np.abs(np.asarray(b) - certified) / np.abs(certified)
-        return float(min(11.0, -np.log10(max(float(wrong.max()), 1e-11)))) if np.isfinite(wrong).all() else 0.0
+        return float(np.clip(-np.log10(max(float(wrong.max()), 1e-11)), 0.0, 11.0)) if np.isfinite(wrong).all() else 0.0
 
 
 def _numbers(text: str) -> np.ndarray:
