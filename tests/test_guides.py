@@ -10,6 +10,7 @@ GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 NEEDS = {
     "beyond-scikit-learn": [],
     "model-files": ["onnx", "onnxruntime"],
+    "which-method-when": [],
 }
 
 
