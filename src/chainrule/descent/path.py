@@ -30,7 +30,7 @@ REASONS: dict[str, Reason] = {
     "divergence": Reason("it diverged: the value, the gradient or the point grew beyond all bounds", False),
 }
 
-_ULPS = 8  # values that differ by no more units in the last place are the same, to rounding
+_ULPS = 64  # values that differ by no more units in the last place are the same, to rounding: F may be a long sum
 
 
 @dataclass(frozen=True, eq=False)
