@@ -175,7 +175,9 @@ def test_two_fits_have_the_same_bits(solver):
     assert one.loss_curve_ == two.loss_curve_
 
 
-@pytest.mark.parametrize("alias", ["trainlm", ("trainbr", {"mu": 0.005}), "trainscg", SECOND_ORDER["newton_cg"]], ids=str)
+@pytest.mark.parametrize(
+    "alias", ["trainlm", ("trainbr", {"mu": 0.005}), "trainscg", SECOND_ORDER["newton_cg"]], ids=str
+)
 def test_matlabs_names_and_rows_are_solvers_too(alias):
     row = get_second_order(alias[0] if isinstance(alias, tuple) else alias)
     one, two = (fitted(regressor(solver, max_iter=3), X, noisy) for solver in (alias, row.name))
@@ -396,8 +398,8 @@ def test_there_is_no_partial_fit(solver):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks(
-    [MLPRegressor(solver=name, max_iter=30) for name in SECOND_ORDER]
-    + [MLPClassifier(solver=name, max_iter=30) for name, row in SECOND_ORDER.items() if row.needs != "residuals"]
+    [MLPRegressor(hidden_layer_sizes=8, solver=name, max_iter=30) for name in SECOND_ORDER]
+    + [MLPClassifier(8, solver=name, max_iter=30) for name, row in SECOND_ORDER.items() if row.needs != "residuals"]
 )
 def test_an_estimator_check_of_scikit_learn_passes(estimator, check):
     check(estimator)
