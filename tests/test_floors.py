@@ -9,6 +9,7 @@ HOUSE = Path(chainrule.__file__).parent
 
 # Which floor a room stands on, and which rooms of the same floor it may import.
 FLOORS = {
+    "blas": 0,
     "files": 0,
     "tables": 0,
     "calculus": 0,

@@ -14,6 +14,7 @@ NEEDS = {
     "derivatives": [],
     "look-inside": ["matplotlib", "jinja2"],
     "model-files": ["onnx", "onnxruntime"],
+    "which-method-when": [],
 }
 
 

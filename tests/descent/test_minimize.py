@@ -44,6 +44,7 @@ STOPS = {
     "step": lambda: minimize(bowl, 0.0, tol_step=1e-3),
     "search": lambda: minimize(lambda x: np.abs(x**2 - 2.0), 1.0, step="armijo"),
     "lbfgs": lambda: minimize(lambda x: np.abs(x**2 - 2.0), 1.0, "lbfgs"),
+    "no_better": lambda: minimize(lambda x: np.abs(x**2 - 2.0), 1.0, "newton_cg"),
     "limit": lambda: minimize(bowl, 0.0, max_iter=3),
     "worse": lambda: minimize(bowl, 0.0, step=1.1, max_iter=3),
     "callback": lambda: minimize(bowl, 0.0, callback=lambda x, value: value < 1.0),

@@ -82,6 +82,15 @@ FITS = {
     "lbfgs, sparse, float32": lambda: (
         classifier(solver="lbfgs", random_state=np.random.RandomState(5)),
         scipy.sparse.csr_matrix((X * (X > 0)).astype(np.float32)), labels, {}),
+    "levenberg_marquardt": lambda: (
+        regressor(solver=("levenberg_marquardt", {"scaling": 1.0}), early_stopping=True, n_iter_no_change=30), X,
+        np.column_stack([y, -y]), {"sample_weight": weights}),
+    "bayesian_regularisation, no seed": lambda: (
+        regressor(solver="bayesian_regularisation", random_state=None), X, y, {"eval_set": HELD}),
+    "scaled_conjugate_gradient, sparse, float32": lambda: (
+        classifier(solver="scaled_conjugate_gradient"),
+        scipy.sparse.csr_matrix((X * (X > 0)).astype(np.float32)), labels, {}),
+    "newton_cg": lambda: (classifier(solver="newton_cg", class_weight="balanced"), X, labels, {}),
     "table": lambda: (cr.TableRegressor((8,), epochs=20, patience=15, random_state=0), table, y, {"sample_weight": weights}),
     "table, no seed": lambda: (cr.TableClassifier((8,), epochs=20), table, labels, {}),
 }  # fmt: skip

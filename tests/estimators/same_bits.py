@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse
 
 import chainrule as cr
-import chainrule.engine.threads as engine_threads
+import chainrule.blas as blas
 
 # Whatever is not done by then hangs.
 SECONDS = 100
@@ -46,6 +46,8 @@ FITS = {
     "averaging, schedule, l1": (
         lambda n: regressor(n, averaging=0.9, learning_rate="cosine", warm_up=0.1, l1=1e-3, clip_norm=1.0), X, y),
     "lbfgs": (lambda n: regressor(n, solver="lbfgs"), X, y),
+    "levenberg_marquardt": (lambda n: classifier(n, solver="levenberg_marquardt"), X[:300], labels[:300]),
+    "scaled_conjugate_gradient": (lambda n: regressor(n, solver="scaled_conjugate_gradient"), X, y),
     "float32": (lambda n: classifier(n, batch_size=64), X.astype(np.float32), labels),
     "sparse": (lambda n: classifier(n), scipy.sparse.csr_matrix(X * (X > 0)), labels),
     "table": (
@@ -106,7 +108,7 @@ def forks():
         lambda event: found.append(forked("sgd, large batches", 2)) if event.epoch == 3 else None
     )
     found += [mark_of(model.fit(X, y), X), mark("sgd, large batches", 2)]
-    with engine_threads._blas_lock:  # as if another thread held it at that moment
+    with blas._blas_lock:  # as if another thread held it at that moment
         found.append(forked("sgd, large batches", 2))
     return [("sgd, large batches", m) for m in found]
 

@@ -3,9 +3,9 @@
 import numpy as np
 import scipy.optimize
 
+from chainrule.blas import one_blas_thread
 from chainrule.descent import get_method
 from chainrule.engine import Plan, Run, error, error_and_gradient
-from chainrule.engine.threads import one_blas_thread
 from chainrule.network import Layout, get_loss
 from chainrule.training import Checkpointer, EvaluationJournal, Patience, Training, Watched, run
 

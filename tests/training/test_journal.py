@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from chainrule.engine.threads import one_blas_thread
+from chainrule.blas import one_blas_thread
 from chainrule.training import CheckpointError, EvaluationJournal
 
 

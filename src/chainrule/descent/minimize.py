@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.tables import nearest
+from chainrule.blas import one_blas_thread
+from chainrule.tables import find, nearest
 
 from .lbfgs import lbfgs
-from .methods import Method, check_hyperparameters, get_method
+from .methods import METHODS, Method, check_hyperparameters
 from .objective import Objective
 from .path import DivergenceError, Path
 from .schedules import SCHEDULES, Schedule, get_schedule
 from .search import Armijo
+from .second_order import SECOND_ORDER, SecondOrder
+from .second_order.descend import descend
 from .walk import Stopping, Walk
 
 # The size of step n from x, where F and ∇F are known; None when no step is good.
@@ -27,7 +30,7 @@ _STEP = f"step must be a number above 0, 'armijo' or a schedule ({', '.join(SCHE
 def minimize(
     F: Callable[[Any], Any] | Objective,
     x0: Any,
-    method: str | Method = "gradient_descent",
+    method: str | Method | SecondOrder = "gradient_descent",
     *,
     step: float | str | Schedule | Armijo | None = None,
     gradient: Callable[[Any], Any] | None = None,
@@ -46,7 +49,9 @@ def minimize(
     F : a function of a number or an array in plain NumPy whose value is one number, or an Objective
     x0 : where to start: a number or a float array of any shape (Python's ints are taken as floats)
     method : "gradient_descent", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "adamax",
-        "nadam" (the rows of METHODS), a Method of one's own, or "lbfgs" (SciPy's)
+        "nadam" (the rows of METHODS), a Method of one's own, "lbfgs" (SciPy's), or one that uses curvature (the rows
+        of SECOND_ORDER): "levenberg_marquardt" and "bayesian_regularisation" for Objective(residuals=…),
+        "scaled_conjugate_gradient", "newton_cg", "gauss_newton_cg"
     step : γ: a number; a schedule or its name, times γ (`0.5 * get_schedule("cosine")`; without a number, times the
         method's default), over max_iter steps; "armijo" or an Armijo, the backtracking that makes F fall at every
         step of gradient descent; None is the method's default
@@ -56,7 +61,7 @@ def minimize(
     tol_value, tol_step : stop when a step changes F, or every entry of x, by no more than this; 0 is off
     callback : called as callback(x, value) after each step; a true answer stops
     record : "all" keeps every point, "ends" the first and the last
-    hyperparameters : those of the method (momentum, beta_1, …)
+    hyperparameters : those of the method (momentum, beta_1, mu, …)
 
     Returns
     -------
@@ -67,14 +72,21 @@ def minimize(
     ------
     DivergenceError : when F, ∇F or the point becomes NaN or infinite, or F grows beyond 10¹² times its start; its
         `path` has what came before.
-    TypeError, ValueError : for an argument that is not as above, by name; an F that does not return one number; a
-        gradient that has not the shape of x.
+    TypeError, ValueError : for an argument that is not as above, by name; an F that does not return one number, or is
+        no sum of squares where the method needs one; a gradient that has not the shape of x; parameters too many for
+        the matrix of a second-order method.
 
     >>> path = minimize(lambda x: (x - 3.0) ** 2, 0.0, step=0.25)
     >>> round(float(path.x), 6), path.is_monotone, path.converged
     (3.0, True, True)
     >>> path.stopped_because
     'the gradient is small: no entry is larger than tol_gradient'
+
+    Least squares, for residuals in plain NumPy (Rosenbrock's valley):
+
+    >>> e = Objective(residuals=lambda x: np.stack([1.0 - x[0], 10.0 * (x[1] - x[0] ** 2)]))
+    >>> minimize(e, [-1.2, 1.0], "levenberg_marquardt").x.round(6)
+    array([1., 1.])
 
     Source: handout 3; the papers of the methods are in their rows. scipy.optimize.minimize has no plain gradient
     descent, keeps no path, and returns a diverged point as a result.
@@ -87,11 +99,17 @@ def minimize(
         raise TypeError(f"callback must be a function of x and the value, got {callback!r}")
     x = _start(x0)
     if isinstance(method, str) and method == "lbfgs":
-        for name in [*(["step"] if step is not None else []), *hyperparameters]:
+        _no_step(method, step)
+        for name in hyperparameters:
             raise ValueError(f"lbfgs finds its own steps and has no hyperparameters; it takes no {name!r}")
         walk = Walk(objective, "lbfgs", stopping, callback, record == "all")
         return _walked(walk, lambda: lbfgs(walk, x))
     row = _row(method)
+    if isinstance(row, SecondOrder):
+        _no_step(row.name, step)
+        hyper = row.hyperparameters(hyperparameters, others=minimize.__kwdefaults__ or ())
+        walk = Walk(objective, row.name, stopping, callback, record == "all")
+        return _walked(walk, lambda: descend(walk, x, row, hyper))
     hyper = check_hyperparameters(row, hyperparameters, others=minimize.__kwdefaults__ or ())
     rule = _step_rule(step, row)
     walk = Walk(objective, row.name, stopping, callback, record == "all", searched=isinstance(rule, Armijo))
@@ -140,11 +158,19 @@ def _start(x0: Any) -> Any:
     return x[()]
 
 
-def _row(method: str | Method) -> Method:
+def _row(method: Any) -> Method | SecondOrder:
+    if isinstance(method, Method | SecondOrder):
+        return method
+    known: dict[str, Any] = {**METHODS, **SECOND_ORDER}
     try:
-        return get_method(method)
+        return find(known, method, "method")
     except (TypeError, ValueError) as error:
         raise type(error)(f"{error}, lbfgs") from None
+
+
+def _no_step(name: str, step: Any) -> None:
+    if step is not None:
+        raise ValueError(f"{name} finds its own steps; it takes no 'step'")
 
 
 def _step_rule(step: Any, row: Method) -> float | Schedule | Armijo:
@@ -208,7 +234,8 @@ def _iterate(walk: Walk, x: Any, row: Method, hyper: dict[str, float], next_size
 def _walked(walk: Walk, run: Callable[[], str]) -> Path:
     """The path of a run; an interruption after the first point ends it like any other reason."""
     try:
-        reason = run()
+        with one_blas_thread():
+            reason = run()
     except KeyboardInterrupt:
         if not walk.values:
             raise

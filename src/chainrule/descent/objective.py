@@ -21,8 +21,10 @@ class Objective:
     value_and_gradient : x -> (F(x), ∇F(x)), where the two share work; it may stand without f
     residuals : x -> e(x), for a sum of squares F = ½ Σ e²; then f is left out
     jacobian : x -> ∂e/∂x, the shape of e followed by the shape of x
-    normal : x -> (JᵀJ, Jᵀe), K × K and K numbers for x of K numbers, where that is cheaper than J
+    normal : x -> (JᵀJ, Jᵀe), K × K and K numbers for x of K numbers, where that is cheaper than J. For an F that is no
+        sum of squares, (G, ∇F) with a positive semidefinite G in the place of the Hessian (generalised Gauss-Newton)
     hvp : (x, v) -> the Hessian of F at x times v
+    gauss_newton : (x, v) -> the matrix of `normal` times v, of the shape of x, without making the matrix
 
     Raises
     ------
@@ -47,10 +49,11 @@ class Objective:
         jacobian: Callable[[Any], Any] | None = None,
         normal: Callable[[Any], tuple[Any, Any]] | None = None,
         hvp: Callable[[Any, Any], Any] | None = None,
+        gauss_newton: Callable[[Any, Any], Any] | None = None,
     ):
         given = {
             "f": f, "gradient": gradient, "value_and_gradient": value_and_gradient, "residuals": residuals,
-            "jacobian": jacobian, "normal": normal, "hvp": hvp,
+            "jacobian": jacobian, "normal": normal, "hvp": hvp, "gauss_newton": gauss_newton,
         }  # fmt: skip
         for name, function in given.items():
             if function is not None and not callable(function):
@@ -59,12 +62,27 @@ class Objective:
             raise TypeError("an Objective needs a function f, or value_and_gradient, or residuals e with F = ½ Σ e²")
         if f is not None and residuals is not None:
             raise ValueError("f and residuals are both given: with residuals e, F is ½ Σ e², so leave f out")
-        if residuals is None and (jacobian is not None or normal is not None):
-            raise ValueError(
-                "jacobian and normal are derivatives of residuals, and there are no residuals; give gradient"
-            )
+        if residuals is None and jacobian is not None:
+            raise ValueError("jacobian is the derivative of residuals, and there are no residuals; give gradient")
         self._f, self._gradient, self._both = f, gradient, value_and_gradient
-        self.residuals, self._jacobian, self._normal, self._hvp = residuals, jacobian, normal, hvp
+        self.residuals, self._jacobian, self._normal = residuals, jacobian, normal
+        self._hvp, self._gauss_newton = hvp, gauss_newton
+
+    @property
+    def has_normal(self) -> bool:
+        """Whether `normal` works: F is a sum of squares, or a Gauss-Newton matrix was given."""
+        return self.residuals is not None or self._normal is not None
+
+    @property
+    def has_matrix(self) -> bool:
+        """Whether `normal` was given, and is not made of J."""
+        return self._normal is not None
+
+    @property
+    def has_exact_curvature(self) -> bool:
+        """Whether `hvp` is exact: given, or derived of an F all of whose derivatives come from the calculus."""
+        own = (self._gradient, self._both, self._jacobian, self._normal)
+        return self._hvp is not None or all(function is None for function in own)
 
     def __call__(self, x: Any) -> Any:
         """F(x). TypeError when that is not one number."""
@@ -81,9 +99,11 @@ class Objective:
             value, g = self.value_and_gradient(x)
             return -value, -g
 
-        return Objective(
-            lambda x: -self(x), value_and_gradient=value_and_gradient, hvp=lambda x, v: -np.asarray(self.hvp(x, v))[()]
-        )
+        def product(x, v):
+            return -np.asarray(self.hvp(x, v))[()]
+
+        exact = self.has_exact_curvature
+        return Objective(lambda x: -self(x), value_and_gradient=value_and_gradient, hvp=product if exact else None)
 
     def value_and_gradient(self, x: Any) -> tuple[Any, Any]:
         """(F(x), ∇F(x)). TypeError or ValueError when that is not one number, and an array of the shape of x."""
@@ -113,7 +133,7 @@ class Objective:
         return (self._jacobian or jacobian(self.residuals))(x)
 
     def normal(self, x: Any) -> tuple[Any, Any]:
-        """(JᵀJ, Jᵀe), K × K and K numbers, of the residuals. TypeError without residuals."""
+        """(JᵀJ, Jᵀe), K × K and K numbers, of the residuals; or what was given as `normal`. TypeError without both."""
         if self._normal is not None:
             return self._normal(x)
         J = np.reshape(self.jacobian(x), (-1, np.size(x)))
@@ -122,6 +142,17 @@ class Objective:
     def hvp(self, x: Any, v: Any) -> Any:
         """The Hessian of F at x times v, of the shape of x."""
         return (self._hvp or hvp(self))(x, v)
+
+    @property
+    def has_products(self) -> bool:
+        """Whether `gauss_newton` was given, and makes no matrix."""
+        return self._gauss_newton is not None
+
+    def gauss_newton(self, x: Any, v: Any) -> Any:
+        """The matrix of `normal` at x times v, of the shape of x. TypeError where there is no such matrix."""
+        if self._gauss_newton is not None:
+            return self._gauss_newton(x, v)
+        return np.reshape(self.normal(x)[0] @ np.ravel(v), np.shape(x))[()]
 
 
 def _one_number(value: Any) -> Any:

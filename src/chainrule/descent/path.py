@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ REASONS: dict[str, Reason] = {
     "step": Reason("the last step moved no entry by more than tol_step", True),
     "search": Reason("no step along the gradient improves the value any more, to rounding", True),
     "lbfgs": Reason("L-BFGS found no better point, to rounding", True),
+    "no_better": Reason("the method found no step that improves the value any more, to rounding", True),
     "limit": Reason("max_iter steps were made", False),
     "worse": Reason("max_iter steps were made and the last value is worse than the first; try a smaller step", False),
     "callback": Reason("the callback asked to stop", False),
@@ -31,7 +33,7 @@ REASONS: dict[str, Reason] = {
     "divergence": Reason("it diverged: the value, the gradient or the point grew beyond all bounds", False),
 }
 
-_ULPS = 8  # values that differ by no more units in the last place are the same, to rounding
+_ULPS = 64  # values that differ by no more units in the last place are the same, to rounding: F may be a long sum
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,8 @@ class Path:
     n_calls : how often F was evaluated, with or without its gradient
     method : the method's name
     sign : 1.0 for a minimum, −1.0 for a maximum
+    numbers : what a second-order method reports of each of these points, by name: its damping "mu", and for
+        bayesian_regularisation "alpha", "beta", "gamma" and "evidence"
     function : F itself, for pictures; the path keeps alive what F refers to. Copies of the path share it, a pickle of
         the path leaves it behind (None)
 
@@ -71,6 +75,7 @@ class Path:
     n_calls: int
     method: str
     sign: float = field(default=1.0, repr=False)
+    numbers: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     function: Objective | None = field(default=None, repr=False)
 
     @property

@@ -65,6 +65,8 @@ class Walk:
     points: list = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     gradients: list = field(default_factory=list)
+    numbers: list[dict[str, float]] = field(default_factory=list)
+    keep_last: bool = False  # what is walked down changes on the way, so the last point is the best
     x: Any = None  # the best point,
     value: float = np.inf  # F there, and
     lowest: float = np.inf  # the smallest value seen, which F there equals to rounding
@@ -87,14 +89,25 @@ class Walk:
             value, g = self.objective.value_and_gradient(x)
         return self.value_at(x) if self.searched else float(value), np.asarray(g, np.asarray(x).dtype)[()]
 
-    def arrive(self, x: Any, value: float, g: Any, size: float | None = None) -> str | None:
-        """Record where a step (or the start) has led; the reason to stop here, if there is one."""
+    def arrive(
+        self,
+        x: Any,
+        value: float,
+        g: Any,
+        size: float | None = None,
+        numbers: dict[str, float] | None = None,
+        slope: Any = None,
+    ) -> str | None:
+        """Record where a step (or the start) has led; the reason to stop here, if there is one.
+
+        numbers : what the method reports of this point; slope : what must be small at the end, where that is not g
+        """
         self._check(x, value, g, size)
         stalled = self.stopping.stalled(x - self.points[-1], value - self.values[-1]) if self.values else None
-        self._note(x, value, g)
+        self._note(x, value, g, numbers or {})
         if self.n_iter and self.callback is not None and self.callback(np.array(x)[()], value):
             return "callback"
-        if self.stopping.small(g):
+        if self.stopping.small(g if slope is None else slope):
             return "gradient"
         if stalled or self.n_iter < self.stopping.max_iter:
             return stalled
@@ -116,15 +129,16 @@ class Walk:
         message = f"{self.method} diverged: {what} in step {self.n_iter + 1}{advice}"
         raise DivergenceError(message, self.path("divergence"))
 
-    def _note(self, x: Any, value: float, g: Any) -> None:
+    def _note(self, x: Any, value: float, g: Any, numbers: dict[str, float]) -> None:
         if not self.keep_all and len(self.values) > 1:
-            for history in (self.points, self.values, self.gradients):
+            for history in (self.points, self.values, self.gradients, self.numbers):
                 history.pop()
         self.n_iter += 1
         self.points.append(np.array(x))
         self.values.append(value)
         self.gradients.append(np.array(g))
-        if value <= self.lowest + rounding(self.lowest if self.n_iter else 0.0, np.asarray(x).dtype):
+        self.numbers.append(numbers)
+        if self.keep_last or value <= self.lowest + rounding(self.lowest if self.n_iter else 0.0, np.asarray(x).dtype):
             self.x, self.value = self.points[-1][()], value
             self.lowest = min(value, self.lowest)
 
@@ -133,5 +147,7 @@ class Walk:
         sentence, converged = REASONS[reason]
         return Path(
             self.x, self.value, np.array(self.points), np.array(self.values), np.array(self.gradients),
-            sentence, converged, self.n_iter, self.n_calls, self.method, function=self.objective,
+            sentence, converged, self.n_iter, self.n_calls, self.method,
+            numbers={name: np.array([row[name] for row in self.numbers]) for name in self.numbers[0]},
+            function=self.objective,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -30,6 +31,15 @@ _NOBODY = np.zeros(0, np.int64)
 
 def _nothing(dtype: np.dtype) -> np.ndarray:
     return np.zeros(0, dtype)
+
+
+def _together(n: int, function: Callable[[int], object]) -> None:
+    """function(0) … function(n − 1) side by side: for functions that do not wait for one another."""
+    if n == 1:
+        function(0)
+        return
+    with ThreadPoolExecutor(n) as pool:
+        list(pool.map(function, range(n)))
 
 
 def _threads(layout: Layout, rows: int, n_threads: int | None, most: int) -> int:

@@ -11,6 +11,7 @@ from chainrule.descent import Objective
 from chainrule.network import Activation, Layout, Loss, Views, check_targets, get_loss
 
 from . import evaluate
+from .objective import objective
 
 
 class Network:
@@ -166,7 +167,11 @@ class Network:
         return evaluate.error_and_gradient(self.layout, row, self._w, X, Y, weights)[1]
 
     def objective(self, X: Any, y: Any, loss: Any = "squared", weights: Any = None) -> Objective:
-        """E as a function of w, with its gradient by the engine: what `minimize` walks down. The network stays.
+        """E as a function of w, with all its derivatives by the engine: what `minimize` walks down. The network stays.
+
+        It computes in float64 and has the gradient, `hvp` (H v) and `gauss_newton`; for a loss that is a square also
+        `residuals` and `jacobian`, rows in the order of X, outputs within a row; `normal` is (JᵀJ, Jᵀe), and for other
+        losses (JᵀH_L J, ∇E) with J of the raw scores.
 
         >>> import chainrule as cr
         >>> net = Network([1, 1], seed=0)
@@ -175,15 +180,7 @@ class Network:
         array([2., 1.])
         """
         row, X, Y, weights = self._checked(X, y, loss, weights)
-        dtype = self._w.dtype
-
-        def value(w):
-            return evaluate.error(self.layout, row, np.ascontiguousarray(w, dtype), X, Y, weights)
-
-        def value_and_gradient(w):
-            return evaluate.error_and_gradient(self.layout, row, np.ascontiguousarray(w, dtype), X, Y, weights)
-
-        return Objective(value, value_and_gradient=value_and_gradient)
+        return objective(self.layout, row, X, Y, weights)
 
     def _rows(self, X: Any) -> np.ndarray:
         X = np.asarray(X)

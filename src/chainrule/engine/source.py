@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.calculus.differentiate import slope as derived_slope
+from chainrule.calculus.differentiate import vjp
 from chainrule.calculus.graph import Graph, record
 from chainrule.descent.methods import Method
 from chainrule.network import Activation, Loss
@@ -98,6 +99,26 @@ def _record_slope(row: Activation) -> Graph:
     return record(stated if row.slope is not None else derived, 0.3, a, *examples)
 
 
+def _record_bend(row: Activation) -> Graph:
+    """(σ', σ'') at z, where a = σ(z): a stated slope is differentiated along z and along a, which moves with z."""
+    names = list(row.parameters)
+    a = float(np.asarray(row(np.float64(0.3))))
+
+    def both(z, a, *p):
+        keywords = dict(zip(names, p, strict=True))
+        if row.slope is None:
+            slope = derived_slope(lambda t: row.value(t, **keywords))
+            return slope(z), derived_slope(slope)(z)
+
+        def stated(z, a):
+            return row.slope(z, a, **keywords)  # type: ignore[misc]
+
+        slope = stated(z, a)
+        return slope, derived_slope(stated, 0)(z, a) + derived_slope(stated, 1)(z, a) * slope
+
+    return record(both, 0.3, a, *row.parameters.values())
+
+
 def _value_block(row: Activation, D: int) -> Block:
     inputs = [("z0", "element"), *_uniform(list(row.parameters))]
     return Writer(_record_value(row, D), inputs, f"the activation {row.name!r}").run()
@@ -144,13 +165,48 @@ def print_slope(row: Activation, dtype: str, D: int) -> str:
     return _function("pppPn", dtype, arrays, "D", ["n = 1", *_parameter_lines(parameters, "p"), *lines])
 
 
+def print_bend(row: Activation, dtype: str, D: int) -> str:
+    """The slope's own turn, R{delta σ'} = R{delta} σ' + delta σ'' R{z}, over a flat run of D numbers; delta *= σ'."""
+    parameters = list(row.parameters)
+    inputs = [("z0", "element"), ("a0", "element"), *_uniform(parameters)]
+    block = Writer(_record_bend(row), inputs, f"the second derivative of the activation {row.name!r}").run()
+    turned = "r_delta[j] = r_delta[j] * {0} + delta[j] * {1} * r_z[j]"
+    stores = [turned, "delta[j] = delta[j] * {0}"]
+    lines = loop(block, {"z0": "z[j]", "a0": "a[j]"}, lambda out: [text.format(*out) for text in stores])
+    arrays = [(name, "p", "D") for name in ("delta", "z", "a", "r_z", "r_delta")]
+    arrays += [("p", "P", f"{len(parameters) + 1}")]
+    return _function("pppppPn", dtype, arrays, "D", ["n = 1", *_parameter_lines(parameters, "p"), *lines])
+
+
 # ---------------------------------------------------------------- losses
+
+
+def _loss_examples(row: Loss, D: int) -> tuple[Any, Any, list[Any]]:
+    """(y, s, parameters) that a loss is recorded with."""
+    parameters = [_example(D, 0.1, 0.9) if k in row.vectors else v for k, v in row.parameters.items()]
+    y, s = (_example(D, 0.2, 0.5), _example(D, -0.2, 0.7)) if row.rowwise else (0.2, 0.3)
+    return y, s, parameters
+
+
+def _loss_inputs(row: Loss) -> list[tuple[str, str]]:
+    return [(f"p_{name}", "element" if name in row.vectors else "uniform") for name in row.parameters]
+
+
+def _loss_loads(row: Loss) -> dict[str, str]:
+    """Where element (i, j) of a loss's inputs is read; p has the scalar parameters, then D of each vector."""
+    count = len(row.scalars)
+    vectors = {f"p_{name}": f"dt(p[{count} + {k} * D + j])" for k, name in enumerate(row.vectors)}
+    return {"y0": "y[i, j]", "s0": "s[i, j]"} | vectors
+
+
+def _loss_arrays(row: Loss, names: Sequence[str]) -> list[tuple[str, str, str]]:
+    blocks = [(name, "p", "(n, D)") for name in names]
+    return [*blocks, ("weights", "p", "n"), ("p", "P", f"{len(row.scalars) + 1} + {len(row.vectors)} * D")]
 
 
 def _record_loss(row: Loss, D: int) -> Graph:
     names = list(row.parameters)
-    examples = [_example(D, 0.1, 0.9) if k in row.vectors else row.parameters[k] for k in names]
-    y, s = (_example(D, 0.2, 0.5), _example(D, -0.2, 0.7)) if row.rowwise else (0.2, 0.3)
+    y, s, examples = _loss_examples(row, D)
 
     def both(y, s, *p):
         keywords = dict(zip(names, p, strict=True))
@@ -164,8 +220,7 @@ def _record_loss(row: Loss, D: int) -> Graph:
 
 def print_loss(row: Loss, dtype: str, D: int) -> str:
     """Σ weight · L over n rows, with weight · dL/ds into delta. p has the scalar parameters, then D of each vector."""
-    inputs = [("y0", "element"), ("s0", "element")]
-    inputs += [(f"p_{name}", "element" if name in row.vectors else "uniform") for name in row.parameters]
+    inputs = [("y0", "element"), ("s0", "element"), *_loss_inputs(row)]
     block = Writer(_record_loss(row, D), inputs, f"the loss {row.name!r}").run()
     add = "total += np.float64(weights[i] * {})"
     slope = "delta[i, j] = weights[i] * {}"
@@ -173,16 +228,59 @@ def print_loss(row: Loss, dtype: str, D: int) -> str:
         after, stores = add.format(block.outputs[0].name), lambda out: [slope.format(out[1])]
     else:
         after, stores = None, lambda out: [slope.format(out[1]), add.format(out[0])]
-    count = len(row.scalars)
-    loads = {"y0": "y[i, j]", "s0": "s[i, j]"}
-    loads |= {f"p_{name}": f"dt(p[{count} + {k} * D + j])" for k, name in enumerate(row.vectors)}
-    lines = loop(block, loads, stores, after)
+    lines = loop(block, _loss_loads(row), stores, after)
     # A row-wise formula is printed for its number of outputs: known, its short loops are unrolled.
     head = [f"D = {D}"] if row.rowwise else []
     head += [*_parameter_lines(row.scalars, "p"), "total = 0.0"]
-    arrays = [(name, "p", "(n, D)") for name in ("y", "s", "delta")]
-    arrays += [("weights", "p", "n"), ("p", "P", f"{count + 1} + {len(row.vectors)} * D")]
+    arrays = _loss_arrays(row, ("y", "s", "delta"))
     return _function("ppppPnn", dtype, arrays, "n D", [*head, *lines, "return total"])
+
+
+def _record_bent_loss(row: Loss, D: int) -> Graph:
+    """H u, where H is the (symmetric) matrix of second derivatives of L by the scores s: the slope's pullback of u."""
+    names = list(row.parameters)
+    y, s, examples = _loss_examples(row, D)
+    u = _example(D, 0.4, 0.6) if row.rowwise else 0.5
+
+    def bent(y, s, u, *p):
+        keywords = dict(zip(names, p, strict=True))
+        stated = row.slope or (lambda y, v, **k: derived_slope(lambda t: row.value(y, t, **k))(v))
+        return vjp(lambda v: stated(y, v, **keywords), s)[1](u)[0]
+
+    return record(bent, y, s, u, *examples)
+
+
+def print_bent_loss(row: Loss, dtype: str, D: int) -> str:
+    """weight · H u into out, H the second derivatives of L by the scores; arguments as in `print_loss`."""
+    inputs = [("y0", "element"), ("s0", "element"), ("u0", "element"), *_loss_inputs(row)]
+    block = Writer(_record_bent_loss(row, D), inputs, f"the second derivative of the loss {row.name!r}").run()
+    loads = _loss_loads(row) | {"u0": "u[i, j]"}
+    lines = loop(block, loads, lambda out: [f"out[i, j] = weights[i] * {out[0]}"])
+    arrays = _loss_arrays(row, ("y", "s", "u", "out"))
+    return _function("pppppPnn", dtype, arrays, "n D", [*_parameter_lines(row.scalars, "p"), *lines])
+
+
+def _record_residual(row: Loss, D: int) -> Graph:
+    names = list(row.parameters)
+    y, s, examples = _loss_examples(row, D)
+
+    def both(y, s, *p):
+        def residual(v):
+            return row.residual(y, v, **dict(zip(names, p, strict=True)))  # type: ignore[misc]
+
+        return residual(s), derived_slope(residual)(s)
+
+    return record(both, y, s, *examples)
+
+
+def print_residual(row: Loss, dtype: str, D: int) -> str:
+    """weight · r into out and weight · dr/ds into delta, where L = ½ r²; the weights are roots of rows' weights."""
+    inputs = [("y0", "element"), ("s0", "element"), *_loss_inputs(row)]
+    block = Writer(_record_residual(row, D), inputs, f"the residual of the loss {row.name!r}").run()
+    stores = ["out[i, j] = weights[i] * {0}", "delta[i, j] = weights[i] * {1}"]
+    lines = loop(block, _loss_loads(row), lambda out: [text.format(*out) for text in stores])
+    arrays = _loss_arrays(row, ("y", "s", "out", "delta"))
+    return _function("pppppPnn", dtype, arrays, "n D", [*_parameter_lines(row.scalars, "p"), *lines])
 
 
 # ---------------------------------------------------------------- methods
@@ -239,6 +337,20 @@ def loss_address(row: Loss, dtype: str, D: int) -> int:
     return _address("loss", row, (row.value, row.slope), print_loss, dtype, D if row.rowwise else 1)
 
 
+def bend_address(row: Activation, dtype: str) -> int:
+    return _address("bend", row, (row.value, row.slope), print_bend, dtype)
+
+
+def bent_loss_address(row: Loss, dtype: str, D: int) -> int:
+    """Where the machine code of this loss's second derivative is, for D outputs."""
+    return _address("bent_loss", row, (row.value, row.slope), print_bent_loss, dtype, D if row.rowwise else 1)
+
+
+def residual_address(row: Loss, dtype: str, D: int) -> int:
+    """Where the machine code of this loss's residual is."""
+    return _address("residual", row, (row.residual,), print_residual, dtype, D if row.rowwise else 1)
+
+
 def method_address(row: Method, dtype: str) -> int:
     return _address("method", row, (row.update,), print_method, dtype)
 
@@ -268,6 +380,14 @@ def product_addresses(dtype: str) -> tuple[int, int]:
     """Where the two matrix products are, compiled apart: their tiles are much code, wanted in one place only."""
     module = load_module(f"products_{dtype}", _PRODUCTS.replace("DTYPE", dtype), ("jit.py", "tiles.py", "products.py"))
     return module.product.address, module.product_of_few.address
+
+
+@cache
+def second_order() -> ModuleType:
+    """The kernels of second order, compiled and kept as `kernels` is, which they call."""
+    text = (_HERE / "second_order.py").read_text(encoding="utf-8")
+    text = text.replace("from chainrule.engine.kernels import", f"from {kernels().__name__} import")
+    return load_module("second_order", text, ("jit.py", "tiles.py", "products.py", "records.py"))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Floor 2, engine: shards, workers, the barrier's bookkeeping, and BLAS held to one thread."""
+"""Floor 2, engine: shards, workers and the barrier's bookkeeping."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import queue
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from .jit import COUNTER_SIZE, TASKS, machine_code
 from .plan import aligned
@@ -56,43 +53,6 @@ def check_threads(n_threads: Any) -> int:
             stacklevel=3,
         )
     return min(int(n_threads), available)
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-_blas_lock = threading.Lock()
-_blas_users = 0
-_blas_limit: Any = None
-
-
-def _unlock() -> None:
-    """In a fork: whichever thread held the lock is not there to give it back."""
-    global _blas_lock
-    _blas_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """BLAS runs on one thread inside: the limit is the process's, so users are counted and the last one lifts it."""
-    global _blas_users, _blas_limit
-    with _blas_lock:
-        if _blas_users == 0:
-            _blas_limit = _controller().limit(limits=1, user_api="blas")
-        _blas_users += 1
-    try:
-        yield
-    finally:
-        with _blas_lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                _blas_limit.restore_original_limits()
 
 
 class Pace:

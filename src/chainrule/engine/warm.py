@@ -9,10 +9,19 @@ import numpy as np
 from chainrule.descent import METHODS, get_method
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, get_loss
 
+from .curvature import Curvature
 from .evaluate import error, error_and_gradient, predict
+from .jacobian import Residuals
 from .plan import Plan
 from .run import Run
-from .source import activation_address, loss_address, method_address, slope_address
+from .source import (
+    activation_address,
+    bend_address,
+    bent_loss_address,
+    loss_address,
+    method_address,
+    slope_address,
+)
 
 
 def warm(say: Callable[[str], None] = lambda words: None) -> int:
@@ -30,8 +39,24 @@ def warm(say: Callable[[str], None] = lambda words: None) -> int:
             loss_address(loss, dtype, 3)
         for method in METHODS.values():
             method_address(method, dtype)
+        if dtype == "float64":
+            say("what methods of second order need")
+            _second_order()
         rows += len(ACTIVATIONS) + len(LOSSES) + len(METHODS)
     return rows
+
+
+def _second_order() -> None:
+    """Second derivatives of all rows, and one small Jacobian and product of each kind."""
+    for activation in ACTIVATIONS.values():
+        if not activation.rowwise:
+            bend_address(activation, "float64")
+    for loss in LOSSES.values():
+        bent_loss_address(loss, "float64", 3)
+    layout, loss = Layout.of([2, 3, 1], "tanh"), get_loss("squared")
+    w, X, Y = np.ones(layout.K), np.zeros((40, 2)), np.zeros((40, 1))
+    residuals, curvature = Residuals(layout, loss, X, Y), Curvature(layout, loss, X, Y)
+    residuals(w), residuals.normal(w), curvature.hvp(w, w), curvature.gauss_newton(w, w)
 
 
 def _kernels(dtype: str) -> None:

@@ -14,8 +14,9 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from chainrule.blas import one_blas_thread
+from chainrule.descent import SECOND_ORDER
 from chainrule.engine import Network, predict
-from chainrule.engine.threads import one_blas_thread
 from chainrule.network import LOSSES, Layout, Loss, get_activation, own_loss
 from chainrule.network.rows import is_row
 from chainrule.training import Checkpointer, EvaluationJournal, History
@@ -28,6 +29,7 @@ from .follower import NON_FINITE
 from .heldout import HeldOut, own_sets
 from .looks import LooksMixin
 from .own_functions import check_functions
+from .second_order import fit_second_order
 from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, own_generator, solver_name
 from .solvers import Job, fit_lbfgs, fit_stochastic
 from .transfer import copy_layers, layers_of
@@ -162,7 +164,7 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         self._descent = None
 
     def _start_records(self) -> None:
-        """What sgd and adam report epoch by epoch; scikit-learn has none of it for lbfgs."""
+        """What is reported epoch by epoch; scikit-learn has none of it for lbfgs."""
         self.loss_curve_: list[float] = []
         self._no_improvement_count = 0
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
@@ -185,15 +187,16 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         with self._keep_checkpoints(job, given, asked):
             self._make_ready(first, ready, sizes, checked_X.dtype)
             check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
-            stochastic = solver_name(self) not in WHOLE_BATCH
-            if stochastic and not self._has_records():
+            fit_by = {"lbfgs": fit_lbfgs, **dict.fromkeys(SECOND_ORDER, fit_second_order)}
+            way = fit_by.get(solver_name(self), fit_stochastic)
+            if way is not fit_lbfgs and not self._has_records():
                 self._start_records()
             self.__dict__.pop("recording_", None)
             if self.audit:
                 audit(self.network_, self._loss_row(), checked_X, self._smoothed(Y), float(self.alpha))
             # minibatches are multiplied by tiles of our own
-            with nullcontext() if stochastic else one_blas_thread():
-                (fit_stochastic if stochastic else fit_lbfgs)(self, checked_X, Y, weights, job)
+            with nullcontext() if way is fit_stochastic else one_blas_thread():
+                way(self, checked_X, Y, weights, job)
         if not np.isfinite(self.network_.w).all():
             raise ValueError(NON_FINITE)
         return self
@@ -280,7 +283,7 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
             "parameters": parameters | {"random_state": self.random_state if seeded else None},
             "generator": self._random_state,
         }
-        if solver_name(self) in WHOLE_BATCH:
+        if solver_name(self) == "lbfgs":
             job.journal = EvaluationJournal(lambda w: job.objective(w), path, **given)
             return job.journal
         job.checkpoint = Checkpointer(path, every=every, **given)

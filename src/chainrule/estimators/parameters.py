@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from chainrule.descent import METHODS, SCHEDULES, Method, Schedule
+from chainrule.descent import METHODS, SCHEDULES, SECOND_ORDER, Method, Schedule, SecondOrder
 from chainrule.network import ACTIVATIONS, LOSSES, Loss
 
 from .settings import SOLVERS, STEP_RULES
@@ -41,15 +41,19 @@ _SCIKIT_LEARN = [
     Parameter("activation", "relu", [str, list, tuple, callable],
               "σ of the hidden layers: a name, (name, {number: value}) as in ('leaky_relu', {'alpha': 0.2}), a NumPy "
               "function, or a list with one of these for each layer.", "str, (name, dict), callable or list"),
-    Parameter("solver", "adam", [StrOptions(set(SOLVERS)), tuple, Method],
-              "The method of descent: 'lbfgs', 'sgd' (with momentum), 'adam', or any other row of the table of "
-              "methods; ('rmsprop', {'rho': 0.99}) sets hyperparameters that are no parameters here.",
-              "str, (name, dict) or Method"),
+    Parameter("solver", "adam", [StrOptions(set(SOLVERS)), tuple, Method, SecondOrder],
+              "The method of descent: 'lbfgs', 'sgd' (with momentum), 'adam', or any other row of the tables of "
+              "methods; ('rmsprop', {'rho': 0.99}) sets hyperparameters that are no parameters here. Small networks: "
+              "'levenberg_marquardt', 'bayesian_regularisation', 'scaled_conjugate_gradient', 'newton_cg' look at all "
+              "rows in every step, in float64, and end where no entry of the gradient is larger than their min_grad.",
+              "str, (name, dict), Method or SecondOrder"),
     Parameter("alpha", 0.0001, [_number(0)],
-              "α of the penalty ½ α Σ‖A_l‖², divided by the weight of the batch; biases are not penalised.",
+              "α of the penalty ½ α Σ‖A_l‖², divided by the weight of the batch; biases are not penalised. "
+              "bayesian_regularisation does not look at it: it finds its own, for all of w.",
               "float ≥ 0"),
     Parameter("batch_size", "auto", [StrOptions({"auto"}), _number(1, integer=True)],
-              "Rows of a minibatch; 'auto' is min(200, N). Not used by lbfgs.", "int ≥ 1 or 'auto'"),
+              "Rows of a minibatch; 'auto' is min(200, N). Not used by lbfgs; second-order solvers refuse a number.",
+              "int ≥ 1 or 'auto'"),
     Parameter("learning_rate", "constant", [StrOptions({*STEP_RULES, *SCHEDULES}), tuple, Schedule],
               "How the step size goes on. 'constant', 'invscaling' (learning_rate_init / t^power_t with t the rows "
               "seen) or 'adaptive' (a fifth whenever tol is not met), which adam and lbfgs do not look at; or a "
@@ -64,7 +68,8 @@ _SCIKIT_LEARN = [
               "Seed of first weights, hold-out and order of rows; None follows NumPy's global state.",
               "int, RandomState or None"),
     Parameter("tol", 1e-4, [_number(0)],
-              "An epoch must be better by tol to count as progress; lbfgs: the largest gradient entry at the end.",
+              "An epoch must be better by tol to count as progress; lbfgs: the largest gradient entry at the end. "
+              "Second-order solvers look at it with early_stopping only; theirs is ('newton_cg', {'min_grad': 1e-8}).",
               "float ≥ 0"),
     Parameter("verbose", False, ["verbose"], "Print a line for every epoch on standard output.", "bool"),
     Parameter("warm_start", False, ["boolean"], "Whether fit goes on from the weights of the last fit.", "bool"),
@@ -213,8 +218,8 @@ _ATTRIBUTES = [
     Attribute("loss_", "float", "The loss of the last epoch with its penalty, in scikit-learn's scale (of several "
               "outputs with squared error: their mean)."),
     Attribute("best_loss_", "float or None", "The smallest of loss_curve_; None with early_stopping. Not with lbfgs."),
-    Attribute("loss_curve_", "list of float", "loss_ of every epoch, each batch as it was before its step. Not with "
-              "lbfgs."),
+    Attribute("loss_curve_", "list of float", "loss_ of every epoch, each batch as it was before its step (second "
+              "order: after it). Not with lbfgs."),
     Attribute("validation_scores_", "list of float or None",
               "With early_stopping: the score (accuracy, R², or that of scoring) of the rows held out, after every "
               "epoch. Not with lbfgs."),
@@ -232,7 +237,9 @@ _ATTRIBUTES = [
     Attribute("feature_names_in_", "array of str", "The names of the columns, where X has names."),
     Attribute("network_", "Network", "The network; its w holds all parameters."),
     Attribute("history_", "History", "Every epoch (lbfgs: iteration) as plain data, over all fits that went on; its "
-              "`loss` is the mean over rows of the sum over outputs, without the penalty."),
+              "`loss` is the mean over rows of the sum over outputs, without the penalty. Second-order solvers add "
+              "their numbers: `mu`; bayesian_regularisation's `alpha`, `beta`, `gamma` (the effective number of "
+              "parameters) and `evidence`."),
     Attribute("recording_", "Recording", "With record=True: `epochs` (0 for the start) and `points`, the w that the "
               "steps moved at the end of each, of the last fit."),
 ]  # fmt: skip
@@ -352,6 +359,11 @@ Besides `lbfgs`, and `sgd`, which is `nesterov` or, with `nesterovs_momentum=Fal
 parameters of the estimator (`momentum`, `beta_1`, `beta_2`, `epsilon`) are taken from there.
 
 {_rows_table("defaults", METHODS.values())}
+
+Solvers that look at all rows in every step, which also take `min_grad`, the largest entry of the mean loss's gradient
+at the end:
+
+{_rows_table("defaults", SECOND_ORDER.values())}
 
 ### `learning_rate`
 

@@ -12,38 +12,46 @@ from sklearn.utils import check_random_state
 from chainrule.descent import (
     METHODS,
     SCHEDULES,
+    SECOND_ORDER,
     Method,
     Schedule,
+    SecondOrder,
     check_hyperparameters,
     get_method,
     get_schedule,
+    get_second_order,
     warm_up,
 )
 from chainrule.engine import Plan
 from chainrule.network import Layout, Loss
-from chainrule.tables import FRACTION
+from chainrule.tables import FRACTION, NOT_NEGATIVE
 
 # scikit-learn's own ways for the step size of sgd; every other name is a schedule over all steps.
 STEP_RULES = ("constant", "invscaling", "adaptive")
 # Solvers that look at all rows at once.
-WHOLE_BATCH = ("lbfgs",)
-SOLVERS = ("lbfgs", "sgd", "adam", *(name for name in METHODS if name != "adam"))
+WHOLE_BATCH = ("lbfgs", *SECOND_ORDER)
+# MATLAB's names count too: trainlm, trainbr, trainscg.
+_ALIASES = {alias: name for name, row in SECOND_ORDER.items() for alias in row.aliases}
+SOLVERS = ("lbfgs", "sgd", "adam", *(name for name in METHODS if name != "adam"), *SECOND_ORDER, *_ALIASES)
 # What such a solver cannot do, and why.
 _STOCHASTIC_ONLY = {
     "dropout": "every evaluation of the loss would see another network",
-    "l1": "its line search needs a smooth loss, and |w| has a kink at 0",
+    "l1": "it needs a smooth loss, and |w| has a kink at 0",
     "weight_decay": "it makes no steps of the gradient; alpha is the penalty that it minimises",
-    "clip_norm": "its line search finds the length of a step",
+    "clip_norm": "it finds the length of its steps",
     "averaging": "it has one best point, and no noise of minibatches to average away",
-    "warm_up": "its line search finds the length of a step",
+    "warm_up": "it finds the length of its steps",
     "frozen": "it moves all of w",
 }
+# Losses without curvature: their second derivative is 0, or there is none.
+_WITHOUT_CURVATURE = ("absolute", "quantile")
 
 
 def solver_name(model: Any) -> Any:
     """The solver's name, where it may be a row or come with hyperparameters."""
     spec = model.solver[0] if isinstance(model.solver, tuple) and model.solver else model.solver
-    return getattr(spec, "name", spec)
+    name = getattr(spec, "name", spec)
+    return _ALIASES.get(name, name) if isinstance(name, str) else name
 
 
 def _with_numbers(name: str, spec: Any, what: str, entry: str) -> tuple[Any, Any]:
@@ -189,9 +197,39 @@ def check_settings(model: Any) -> None:
         )
 
 
+def second_order(model: Any) -> tuple[SecondOrder, dict[str, float], float]:
+    """(the row of the model's solver, its hyperparameters, the largest gradient entry at the end of a fit)."""
+    spec, given = _with_numbers("solver", model.solver, "SecondOrder", "hyperparameter")
+    row = get_second_order(spec)
+    own = dict(given)
+    min_grad = NOT_NEGATIVE.check("min_grad", own.pop("min_grad", row.min_grad))
+    return row, row.hyperparameters(own, others=("min_grad",)), min_grad
+
+
+def check_curvature(name: str, needs: str, loss: Loss) -> None:
+    """A ValueError where the loss has not what a second-order solver called `name` needs."""
+    if needs == "residuals" and loss.residual is None:
+        raise ValueError(
+            f"solver={name!r} needs a sum of squares, and the loss {loss.name!r} is none; use loss='squared_error' of "
+            "MLPRegressor, or solver='levenberg_marquardt' with an alpha of your own"
+        )
+    if loss.name in _WITHOUT_CURVATURE:
+        raise ValueError(
+            f"solver={name!r} steps by the curvature of the loss, and {loss.name!r} has none; use solver='lbfgs' or "
+            "'adam', or another loss"
+        )
+
+
 def _check_whole_batch(model: Any) -> None:
     name = solver_name(model)
-    if isinstance(model.solver, tuple):
+    if name in SECOND_ORDER:
+        second_order(model)
+        if model.batch_size != "auto":
+            raise ValueError(
+                f"batch_size={model.batch_size!r} asks for minibatches, and solver={name!r} looks at all rows in every "
+                "step; leave it 'auto', or use solver='adam'"
+            )
+    elif isinstance(model.solver, tuple):
         raise ValueError(f"the solver {name!r} takes no hyperparameters of its own; use tol, max_iter and max_fun")
     for parameter, why in _STOCHASTIC_ONLY.items():
         value = getattr(model, parameter)
@@ -215,7 +253,7 @@ def _check_frozen(model: Any, L: int) -> None:
 
 def check_watched(model: Any, eval_set: Any) -> None:
     """Parameters about rows that are watched, where none are, or where they could change nothing."""
-    whole = solver_name(model) in WHOLE_BATCH
+    whole = solver_name(model) == "lbfgs"
     if model.scoring is not None and eval_set is None and (whole or not model.early_stopping):
         raise ValueError(
             f"scoring={model.scoring!r} scores rows that are watched, and there are none; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -67,17 +68,26 @@ def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) ->
     with open_run(plan, w, *rows, model.n_threads) as engine_run:
         if descent.state is not None:
             engine_run.state[...], engine_run.t = descent.state, descent.t
-        outcome = _train(model, descent, engine_run, rows, sets, job)
+        per_epoch = -(-engine_run.n_rows // plan.batch_size)
+        schedule, n_epochs = schedule_of(model), 1 if job.incremental else model.max_iter
+        follower = Follower(model, descent, engine_run.n_rows)
+        sizes = lambda epoch: descent.sizes(schedule, epoch, n_epochs, per_epoch)  # noqa: E731
+        sizes, first = recorded(model, engine_run, rows, follower.order, sizes)
+        outcome = train(model, engine_run, sets, job, follower, n_epochs, sizes, first)
         descent.state, descent.t = engine_run.state.copy(), engine_run.t
     model._descent = descent
     model.stopped_because_ = outcome.stopped_because
+    # Where a schedule is laid out over all epochs, to have done them all is no failure.
+    warn_of_the_end(outcome, model, "Stochastic Optimizer", not job.incremental and schedule is None)
+
+
+def warn_of_the_end(outcome: Outcome, model: Any, who: str, may_be_short: bool = True) -> None:
+    """Say that a fit was interrupted, or (where that means it was too short) that all its iterations were made."""
     if outcome.interrupted:
         warn(INTERRUPTED)
-    # Where a schedule is laid out over all epochs, to have done them all is no failure.
-    elif not job.incremental and schedule_of(model) is None and outcome.stopped_because.startswith("all "):
+    elif may_be_short and outcome.stopped_because.startswith("all "):
         warn(
-            f"Stochastic Optimizer: Maximum iterations ({model.max_iter}) reached and the optimization hasn't "
-            "converged yet.",
+            f"{who}: Maximum iterations ({model.max_iter}) reached and the optimization hasn't converged yet.",
             ConvergenceWarning,
         )
 
@@ -106,20 +116,34 @@ def _batch_size(model: Any, N: int) -> int:
     return int(min(model.batch_size, N))
 
 
-def _train(model: Any, descent: Descent, engine_run: Any, rows: Any, sets: list[HeldOut], job: Job) -> Outcome:
-    n_epochs = 1 if job.incremental else model.max_iter
-    follower = Follower(model, descent, engine_run.n_rows)
-    watch = Watcher(model, sets) if sets else None
-    schedule = schedule_of(model)
+def train(
+    model: Any,
+    engine_run: Any,
+    sets: list[HeldOut],
+    job: Job,
+    follower: Follower,
+    n_epochs: int,
+    step_size: Callable[[int], float | np.ndarray],
+    first: Sequence[Any] = (),
+    report: Callable[[Watched], Watched] | None = None,
+    ended: Callable[[Event], Any] | None = None,
+) -> Outcome:
+    """Train a run to its end, with records, callbacks, early stopping, time limit and checkpoint of the model.
+
+    first : rules that come before all others; report : adds to what held-out rows say the numbers that the method
+    itself has; ended : the method's own rule
+    """
+    watch: Callable[[np.ndarray], Watched] | None = Watcher(model, sets) if sets else None
+    if report is not None:
+        looked, said = watch, report
+        watch = lambda w: said(looked(w) if looked is not None else Watched(decides=False))  # noqa: E731
     tasks = FitTasks(model, job.X, job.y, n_epochs, lambda: _fitted(model, engine_run), job.metadata)
-    per_epoch = -(-engine_run.n_rows // engine_run.plan.batch_size)
-    sizes = lambda epoch: descent.sizes(schedule, epoch, n_epochs, per_epoch)  # noqa: E731
-    sizes, rules = recorded(model, engine_run, rows, follower.order, sizes)
-    rules += [follower, tasks, *([MaxTime(model.max_time)] if model.max_time else [])]
-    training = Training(engine_run, n_epochs, tasks.before(follower.order), sizes, watch)
+    training = Training(engine_run, n_epochs, tasks.before(follower.order), step_size, watch)
     if model.early_stopping and np.isfinite(model.best_validation_score_):
-        training.progress.start_from(Watched(score=model.best_validation_score_), model.network_.w)
+        training.progress.start_from(Watched(score=model.best_validation_score_), engine_run.w)
     model.n_iter_ = 0
+    rules: list[Any] = [*first, follower, tasks, *([ended] if ended is not None else [])]
+    rules += [MaxTime(model.max_time)] if model.max_time else []
     with ProgressBar(type(model).__name__) if model.progress else nullcontext() as drawn:
         try:
             return run(training, drawn, rules, job.checkpoint)

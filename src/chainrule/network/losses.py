@@ -26,7 +26,8 @@ class Loss:
 
     The value is per output, and the error of a sample is its sum over outputs; a `rowwise` loss couples the
     outputs and returns one number a row. Without a slope the calculus derives it. A parameter that is a tuple has one
-    number for each output. Where `repeats_target`, all outputs have one and the same target.
+    number for each output. Where `repeats_target`, all outputs have one and the same target. A loss that is a square
+    has a `residual(y, s)` r with L = ½ r²: its sum is what Levenberg-Marquardt and its kin minimise.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Loss:
     formula: str = ""
     repeats_target: bool = False
     ranges: Mapping[str, Interval] = field(default_factory=dict, hash=False)
+    residual: Callable[..., Any] | None = None
 
     def __call__(self, y, s):
         return self.value(y, s, **self._arrays())
@@ -136,6 +138,7 @@ LOSSES = table(
             source="handout 1",
             aliases=("squared_error", "mse"),
             formula="½ (ŷ − y)²",
+            residual=lambda y, s: s - y,
         ),
         Loss(
             "absolute",

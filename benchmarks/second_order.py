@@ -1,0 +1,434 @@
+"""Error against time, second-order methods: python -m benchmarks.second_order [PROBLEM …] [--seeds 20] [--plot FILE]
+
+Levenberg-Marquardt and its kin beside SciPy's least_squares, scikit-learn's MLP and our Adam, on the same rows and
+sizes of network; then NIST's certified fits, Bayesian regularisation beside hand-picked penalties, and the goals that
+were set, each with what was reached. What each method is given stands in docs/guides/which-method-when.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+import chainrule as cr
+from benchmarks.curved_problems import PROBLEMS, Problem, sine
+from benchmarks.nist import REFERENCES
+from chainrule.descent import get_method
+from chainrule.engine import Plan, Run
+from chainrule.network import get_loss
+
+# The best of so many hand-picked penalties is what Bayesian regularisation is held against.
+ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# An error this far below the variance of y is 0 to rounding: ratios of smaller ones mean nothing.
+ROUNDING = 1e-24
+WEIGHTS_OF_SMALL = 2000
+
+
+@dataclass
+class Trial:
+    """One fit: the smallest error so far, point by point, and what the end scores on rows it was not shown."""
+
+    seconds: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+    test: float = np.nan
+
+    def note(self, seconds: float, error: float) -> None:
+        if np.isfinite(error):
+            self.seconds.append(seconds)
+            self.errors.append(min(error, self.errors[-1]) if self.errors else error)
+
+    @property
+    def end(self) -> float:
+        return self.errors[-1] if self.errors else np.inf
+
+    @property
+    def took(self) -> float:
+        return self.seconds[-1] if self.seconds else np.inf
+
+    def time_to(self, error: float) -> float:
+        """When the error was first this small; infinite if it never was."""
+        return next((s for s, e in zip(self.seconds, self.errors, strict=True) if e <= error), np.inf)
+
+
+class Task:
+    """A problem with one seed's rows. Errors: mean squared error over the variance of y, or mean cross-entropy."""
+
+    def __init__(self, problem: Problem, seed: int):
+        self.problem, self.seed = problem, seed
+        (self.X, self.y), (self.X_test, self.y_test) = problem.data(seed)
+        self.loss = "softmax_cross_entropy" if problem.classes else "squared"
+        # E is a sum of halves of squares.
+        self.scale = 1.0 / len(self.X) if problem.classes else 2.0 / (len(self.X) * float(np.var(self.y)))
+
+    def network(self) -> cr.Network:
+        outputs = self.problem.classes or 1
+        return cr.Network(
+            [self.X.shape[1], *self.problem.hidden, outputs], self.problem.activation,
+            "softmax" if self.problem.classes else "identity", seed=self.seed,
+        )  # fmt: skip
+
+    def test(self, predict: Callable[[np.ndarray], np.ndarray]) -> float:
+        """Mean squared error over the variance of y, or the share of wrong classes."""
+        found = predict(self.X_test)
+        if self.problem.classes:
+            return float(np.mean(np.argmax(found, axis=1) != self.y_test))
+        return float(np.mean((np.reshape(found, (-1, 1)) - self.y_test) ** 2) / np.var(self.y))
+
+
+# ---------------------------------------------------------------- methods
+
+
+def by_minimize(method: str, **options: Any) -> Callable[[Task, float], Trial]:
+    def fit(task: Task, seconds: float) -> Trial:
+        net, trial = task.network(), Trial()
+        start = time.perf_counter()
+        objective = net.objective(task.X, task.y, task.loss)
+
+        def note(w: np.ndarray, value: float) -> bool:
+            trial.note(time.perf_counter() - start, value * task.scale)
+            return trial.took > seconds
+
+        path = cr.minimize(
+            objective, net.w, method=method, max_iter=100_000, tol_gradient=1e-12, callback=note, record="ends",
+            **options,
+        )  # fmt: skip
+        net.w = path.x
+        trial.test = task.test(net)
+        return trial
+
+    return fit
+
+
+def by_adam(task: Task, seconds: float) -> Trial:
+    """Minibatches of 200 rows (all, where there are fewer), a constant step size."""
+    net, trial, N = task.network(), Trial(), len(task.X)
+    rng = np.random.default_rng(task.seed)
+    Y = np.eye(task.problem.classes)[task.y] if task.problem.classes else task.y
+    start = time.perf_counter()
+    plan = Plan(net.layout, get_loss(task.loss), get_method("adam"), batch_size=min(200, N), dtype="float64")
+    w = net.w.copy()
+    with Run(plan, w, task.X, Y) as run:
+        spent = 0.0
+        while spent <= seconds:
+            orders = np.array([rng.permutation(N) for _ in range(max(1, 2000 // N))])
+            run.epochs(orders, task.problem.step)
+            spent = time.perf_counter() - start
+            before = time.perf_counter()
+            trial.note(spent, net.from_layout(net.layout, w).error(task.X, task.y, task.loss) * task.scale)
+            start += time.perf_counter() - before  # looking at all rows is not part of the training
+    net.w = w
+    trial.test = task.test(net)
+    return trial
+
+
+class _Enough(Exception):
+    """SciPy's and scikit-learn's fits have no time limit of their own."""
+
+
+def by_least_squares(task: Task, seconds: float) -> Trial:
+    """SciPy's least_squares (MINPACK's Levenberg-Marquardt where N ≥ K), with our Jacobian instead of differences."""
+    net, trial = task.network(), Trial()
+    best = net.w.copy()
+    start = time.perf_counter()
+    objective = net.objective(task.X, task.y, task.loss)
+
+    def residuals(w: np.ndarray) -> np.ndarray:
+        e = objective.residuals(w)  # type: ignore[misc]
+        error = 0.5 * float(e @ e) * task.scale
+        if error < trial.end:
+            best[:] = w
+        trial.note(time.perf_counter() - start, error)
+        if trial.took > seconds:
+            raise _Enough
+        return e
+
+    method = "lm" if len(task.X) >= net.K else "trf"
+    with contextlib.suppress(_Enough):
+        scipy.optimize.least_squares(
+            residuals, net.w, objective.jacobian, method=method, ftol=1e-15, xtol=1e-15, gtol=1e-15, max_nfev=100_000
+        )
+    net.w = best
+    trial.test = task.test(net)
+    return trial
+
+
+def by_sklearn(solver: str) -> Callable[[Task, float], Trial]:
+    """scikit-learn's MLP without penalty, run to a tolerance that is as small as it takes; only its end is seen."""
+
+    def fit(task: Task, seconds: float) -> Trial:
+        trial, problem = Trial(), task.problem
+        model = (MLPClassifier if problem.classes else MLPRegressor)(
+            hidden_layer_sizes=problem.hidden, activation=problem.activation, solver=solver, alpha=0.0, tol=1e-10,
+            max_iter=20_000 if solver == "lbfgs" else 2_000, max_fun=10**7, random_state=task.seed,
+            learning_rate_init=problem.step, n_iter_no_change=50,
+        )  # fmt: skip
+        start = time.perf_counter()
+        model.fit(task.X, task.y.ravel())
+        spent = time.perf_counter() - start
+        if problem.classes:
+            p = model.predict_proba(task.X)[np.arange(len(task.y)), task.y]
+            trial.note(spent, -float(np.mean(np.log(np.maximum(p, 1e-300)))))
+            trial.test = task.test(model.predict_proba)
+        else:
+            trial.note(spent, float(np.mean((model.predict(task.X)[:, None] - task.y) ** 2) / np.var(task.y)))
+            trial.test = task.test(model.predict)
+        return trial
+
+    return fit
+
+
+def methods_for(problem: Problem) -> dict[str, Callable[[Task, float], Trial]]:
+    found: dict[str, Callable[[Task, float], Trial]] = {}
+    if problem.classes:
+        found["Gauss-Newton CG"] = by_minimize("gauss_newton_cg")
+    else:
+        found["Levenberg-Marquardt"] = by_minimize("levenberg_marquardt")
+        found["Newton-CG"] = by_minimize("newton_cg")
+        found["SciPy least_squares"] = by_least_squares
+    found["scaled conjugate gradient"] = by_minimize("scaled_conjugate_gradient")
+    found["L-BFGS"] = by_minimize("lbfgs")
+    found["Adam"] = by_adam
+    found["scikit-learn L-BFGS"] = by_sklearn("lbfgs")
+    found["scikit-learn Adam"] = by_sklearn("adam")
+    return found
+
+
+def run_problem(problem: Problem, seeds: int, limit: float) -> dict[str, list[Trial]]:
+    """Every method on every seed, methods taking turns; what a first call compiles is compiled before."""
+    methods = methods_for(problem)
+    trials: dict[str, list[Trial]] = {name: [] for name in methods}
+    for fit in methods.values():
+        if fit.__qualname__.startswith(("by_minimize", "by_adam", "by_least")):
+            fit(Task(problem, 0), 0.0)
+    for seed in range(seeds):
+        task = Task(problem, seed)
+        for name, fit in methods.items():
+            trials[name].append(fit(task, min(problem.seconds, limit)))
+    return trials
+
+
+# ---------------------------------------------------------------- certified fits, penalties that find themselves
+
+
+def certified_digits() -> list[dict[str, Any]]:
+    """Right digits of each of NIST's sets from each of its starts: of ours, and of SciPy's least_squares.
+
+    The better of two settings each: the damping's scaling 0 or 1, SciPy's method "lm" or "trf". Both derive the
+    Jacobian by the calculus and run until nothing improves.
+    """
+    found = []
+    for reference in REFERENCES:
+        for number, start in enumerate(reference.starts, 1):
+            b0 = np.array(start, float)
+            ours = [reference.digits(_fitted(reference.residuals, b0, scaling)) for scaling in (0.0, 1.0)]
+            scipys = [reference.digits(_fitted_by_scipy(reference.residuals, b0, method)) for method in ("lm", "trf")]
+            found.append({"set": reference.name, "start": number, "chainrule": max(ours), "scipy": max(scipys)})
+    return found
+
+
+def _fitted(residuals: Callable, b0: np.ndarray, scaling: float) -> np.ndarray:
+    with contextlib.suppress(cr.DivergenceError):
+        return cr.minimize(
+            cr.Objective(residuals=residuals), b0, "levenberg_marquardt", scaling=scaling, max_iter=10_000,
+            tol_gradient=0.0, record="ends",
+        ).x  # fmt: skip
+    return b0
+
+
+def _fitted_by_scipy(residuals: Callable, b0: np.ndarray, method: str) -> np.ndarray:
+    with contextlib.suppress(ValueError):  # residuals that are not finite on the way
+        return scipy.optimize.least_squares(
+            residuals, b0, cr.jacobian(residuals), method=method, x_scale="jac", ftol=1e-15, xtol=1e-15, gtol=1e-15,
+            max_nfev=10_000,
+        ).x  # fmt: skip
+    return b0
+
+
+def bayesian_ratios(seeds: int) -> list[float]:
+    """Of each seed: test error of Bayesian regularisation on the noisy sine over that of the best of five penalties.
+
+    The rival is L-BFGS with each alpha of ALPHAS, the alpha chosen by the test error itself.
+    """
+    ratios = []
+    for seed in range(seeds):
+        (X, y), (X_test, y_test) = sine(seed, 0.2)
+        net = cr.Network([1, 20, 1], "tanh", seed=seed)
+        path = cr.minimize(
+            net.objective(X, y), net.w, "bayesian_regularisation", max_iter=1000, tol_gradient=1e-7, record="ends"
+        )
+        net.w = path.x
+        own = float(np.mean((net(X_test) - y_test) ** 2))
+        settings = {"hidden_layer_sizes": (20,), "activation": "tanh", "solver": "lbfgs", "random_state": seed}
+        rivals = [MLPRegressor(**settings, alpha=alpha, max_iter=5000, max_fun=10**6) for alpha in ALPHAS]
+        best = min(float(np.mean((m.fit(X, y.ravel()).predict(X_test)[:, None] - y_test) ** 2)) for m in rivals)
+        ratios.append(own / best)
+    return ratios
+
+
+# ---------------------------------------------------------------- goals
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One goal: what was to be reached, what was."""
+
+    name: str
+    reached: float
+    at_most: float
+
+    @property
+    def passed(self) -> bool:
+        return self.reached <= self.at_most
+
+    def __str__(self) -> str:
+        verdict = "pass" if self.passed else "FAIL"
+        return f"{verdict}  {self.name}: {self.reached:.3g} (goal: at most {self.at_most:g})"
+
+
+def regression_goals(name: str, trials: dict[str, list[Trial]]) -> list[Goal]:
+    """Levenberg-Marquardt beside the scikit-learn solver that ends lowest, seed by seed; medians of the ratios."""
+    own = trials["Levenberg-Marquardt"]
+    rivals = [
+        min(pair, key=lambda t: t.end)
+        for pair in zip(trials["scikit-learn L-BFGS"], trials["scikit-learn Adam"], strict=True)
+    ]
+    times = [t.time_to(r.end) / r.took for t, r in zip(own, rivals, strict=True)]
+    goals = [Goal(f"{name}: time to scikit-learn's best error, over its time", float(np.median(times)), 0.1)]
+    if PROBLEMS[name].noise_free:
+        ends = [max(t.end, ROUNDING) / max(r.end, ROUNDING) for t, r in zip(own, rivals, strict=True)]
+        goals.append(Goal(f"{name}: error at the end, over scikit-learn's best", float(np.median(ends)), 0.1))
+    return goals
+
+
+def certified_goal(found: list[dict[str, Any]]) -> Goal:
+    """By how many digits the worst of NIST's sets misses 8, or SciPy's digits where those are fewer."""
+    missing = [min(8.0, row["scipy"]) - row["chainrule"] for row in found]
+    return Goal("NIST: digits missing of 8, or of SciPy's where fewer, in the worst set", max(0.0, *missing), 0.0)
+
+
+def bayesian_goals(ratios: list[float]) -> list[Goal]:
+    name = "noisy sine: test error of Bayesian regularisation over that of the best of 5 alphas"
+    return [Goal(f"{name}, median", float(np.median(ratios)), 1.05), Goal(f"{name}, worst", max(ratios), 1.5)]
+
+
+# ---------------------------------------------------------------- printing
+
+
+def quartiles(values: list[float]) -> str:
+    low, middle, high = np.percentile(values, [25, 50, 75], method="nearest")
+    return f"{middle:9.2e} ({low:.1e} – {high:.1e})"
+
+
+def print_problem(name: str, trials: dict[str, list[Trial]]) -> None:
+    problem, seeds = PROBLEMS[name], len(next(iter(trials.values())))
+    net = Task(problem, 0).network()
+    print(f"\n{name}: {net.sizes}, K = {net.K}, {seeds} seeds; median (quartiles)")
+    print(f"  {'':26}{'error at the end':^30}{'on test rows':^30}{'seconds to 1.1 × its end':^30}")
+    for method, runs in trials.items():
+        reach = [t.time_to(1.1 * t.end) for t in runs]
+        columns = (quartiles([t.end for t in runs]), quartiles([t.test for t in runs]), quartiles(reach))
+        print(f"  {method:26}" + "".join(f"{text:^30}" for text in columns))
+
+
+def plot(results: dict[str, dict[str, list[Trial]]], file: str) -> None:
+    """A panel a problem: the median error against time, with its quartiles; scikit-learn's ends are points."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from chainrule.insight.plots.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW
+
+    columns = 2
+    rows = -(-len(results) // columns)
+    figure, panels = plt.subplots(rows, columns, figsize=(10, 3.2 * rows), squeeze=False, layout="constrained")
+    names = list(dict.fromkeys(name for trials in results.values() for name in trials))
+    colours = dict(zip(names, (RED, SKY, ORANGE, PURPLE, BLUE, GREEN, GREY, YELLOW, "#000000"), strict=False))
+    for axes, (problem, trials) in zip(panels.flat, results.items(), strict=False):
+        for name, runs in trials.items():
+            _draw_runs(axes, name, runs, colours[name])
+        axes.set(xscale="log", yscale="log", title=problem, xlabel="seconds", ylabel="error")
+    for axes in panels.flat[len(results) :]:
+        axes.set_axis_off()
+    handles = {h.get_label(): h for axes in panels.flat for h in axes.get_legend_handles_labels()[0]}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
+    figure.savefig(file, dpi=120)
+
+
+def _draw_runs(axes: Any, name: str, runs: list[Trial], colour: Any) -> None:
+    if name.startswith("scikit-learn"):
+        marker = "s" if name.endswith("BFGS") else "D"
+        at = np.median([t.took for t in runs]), np.median([t.end for t in runs])
+        axes.plot(*at, marker, color=colour, label=name)
+        return
+    first, last = min(t.seconds[0] for t in runs), max(t.took for t in runs)
+    grid = np.geomspace(first, last, 200)
+    curves = np.array([_at(t, grid) for t in runs])
+    low, middle, high = np.percentile(curves, [25, 50, 75], axis=0, method="nearest")
+    axes.plot(grid, middle, color=colour, label=name)
+    axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _at(trial: Trial, grid: np.ndarray) -> np.ndarray:
+    """The smallest error so far at each moment; before the first point, the error there."""
+    place = np.searchsorted(trial.seconds, grid, side="right") - 1
+    return np.maximum(np.array(trial.errors)[np.maximum(place, 0)], ROUNDING)
+
+
+def as_data(results: dict[str, dict[str, list[Trial]]], **more: Any) -> dict[str, Any]:
+    def of(trial: Trial) -> dict[str, Any]:
+        keep = np.unique(np.geomspace(1, len(trial.seconds), 60).astype(int)) - 1
+        points = [(trial.seconds[k], trial.errors[k]) for k in keep]
+        return {"end": trial.end, "seconds": trial.took, "test": trial.test, "points": points}
+
+    problems = {p: {m: [of(t) for t in runs] for m, runs in trials.items()} for p, trials in results.items()}
+    return {"problems": problems, **more}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.second_order", description=__doc__.split("\n\n")[0])
+    parser.add_argument("problems", nargs="*", metavar="PROBLEM", help=f"of: {', '.join(PROBLEMS)}; default: all")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=np.inf, help="at most so long a fit (of those that can stop)")
+    parser.add_argument("--goals-only", action="store_true", help="NIST and Bayesian regularisation alone")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--plot", metavar="FILE")
+    options = parser.parse_args()
+    unknown = [name for name in options.problems if name not in PROBLEMS]
+    if unknown:
+        parser.error(f"there is no problem {unknown[0]!r}; there are: {', '.join(PROBLEMS)}")
+    warnings.simplefilter("ignore")  # fits that end at their limit say so, twenty times each
+    results, goals = {}, []
+    for name in [] if options.goals_only else options.problems or PROBLEMS:
+        results[name] = run_problem(PROBLEMS[name], options.seeds, options.seconds)
+        print_problem(name, results[name])
+        if PROBLEMS[name].smooth:
+            goals += regression_goals(name, results[name])
+    digits, ratios = certified_digits(), bayesian_ratios(options.seeds)
+    print("\nNIST's certified parameters: right digits (of 11)")
+    for row in digits:
+        print(f"  {row['set']:10} start {row['start']}: chainrule {row['chainrule']:4.1f}, SciPy {row['scipy']:4.1f}")
+    goals += [certified_goal(digits), *bayesian_goals(ratios)]
+    print("\nGoals")
+    for goal in goals:
+        print(f"  {goal}")
+    if options.json:
+        reached = [{"goal": g.name, "reached": g.reached, "at_most": g.at_most, "passed": g.passed} for g in goals]
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(as_data(results, nist=digits, bayesian_ratios=ratios, goals=reached), file)
+    if options.plot:
+        plot(results, options.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""Floor 2, engine: the kernels of second order: lines of the Jacobian, and products with matrices never made.
+
+They are made of the pieces of `kernels` and keep to its conventions: blocks are named by addresses or offsets, formulas
+come in as addresses. R{x} is the derivative of x along a direction v of w (Pearlmutter 1994).
+"""
+
+# mypy: ignore-errors
+
+import numpy as np
+
+from chainrule.engine.jit import address, call, compiled, copy, entry
+from chainrule.engine.kernels import (
+    AT_A,
+    AT_B,
+    AT_DELTA,
+    AT_PANELS,
+    AT_PASSED,
+    AT_TURNED,
+    AT_VALUE,
+    AT_Z,
+    INPUTS,
+    OUTPUTS,
+    PACKED,
+    PIECE,
+    ROW_WEIGHTS,
+    SLOPE,
+    backward,
+    fetch,
+    forward,
+    multiply_slope,
+    pack,
+)
+
+# Columns of `places`, where a layer's entries stand within a line of the Jacobian of one output.
+IN_LINE_A, IN_LINE_B = range(2)
+# Columns of `turned`: offsets of R{z_l}, R{a_l} and R{delta_l} within a shard's line of work, the address of the row
+# that turns a delta. `spare` has the offsets of a block and of a second gradient.
+R_Z, R_VALUE, R_DELTA, BEND = range(4)
+BLOCK, PIECE_2 = range(2)
+
+
+# ---------------------------------------------------------------- lines of the Jacobian
+
+
+@compiled
+def residuals_of_rows(net, x, y, n, work, s, tail, rows, lo, e):
+    """The residuals of n rows to address e; their slopes by z_L are left in the last delta."""
+    layers = net.layers
+    last = layers.shape[0] - 1
+    stride = work.shape[1] * s
+    at_score = forward(net, x, n, work, s, tail, np.uint32(0), rows, lo)
+    score, delta = address(work, stride + at_score), address(work, stride + layers[last, AT_DELTA])
+    roots, own = address(work, stride + tail[ROW_WEIGHTS]), address(net.loss_parameters, 0)
+    call(net.loss, (y, score, e, delta, roots, own, n, layers[last, OUTPUTS]))
+    if layers[last, SLOPE] != 0:
+        multiply_slope(net, last, n, work, s)
+
+
+@compiled
+def one_output_down(net, o, n, work, s):
+    """The deltas of all hidden layers for output o alone, whose own delta is its column of the last one."""
+    layers = net.layers
+    last = layers.shape[0] - 1
+    stride, D, m = work.shape[1] * s, layers[last, OUTPUTS], layers[last, INPUTS]
+    if last == 0:
+        return
+    at, at_A = layers[last - 1, AT_DELTA], layers[last, AT_A] + o
+    for i in range(n):
+        d = work[s, layers[last, AT_DELTA] + i * D + o]
+        for p in range(m):
+            work[s, at + i * m + p] = d * net.w[at_A + p * D]
+    multiply_slope(net, last - 1, n, work, s)
+    for l in range(last - 1, 0, -1):
+        m, D = layers[l, INPUTS], layers[l, OUTPUTS]
+        delta, turned = address(work, stride + layers[l, AT_DELTA]), address(net.panels, layers[l, AT_TURNED])
+        call(net.product, (delta, D, 1, turned, address(work, stride + layers[l - 1, AT_DELTA]), n, D, m))
+        multiply_slope(net, l - 1, n, work, s)
+
+
+@compiled
+def write_lines(net, X, o, lo, n, work, s, places, J):
+    """J[o, i] = ∂e_{io}/∂w, without the zeros that the other outputs' own parameters have there."""
+    layers = net.layers
+    last = layers.shape[0] - 1
+    for l in range(last + 1):
+        m, D = layers[l, INPUTS], layers[l, OUTPUTS]
+        width, first = (1, o) if l == last else (D, 0)
+        at_A, at_b = places[l, IN_LINE_A], places[l, IN_LINE_B]
+        for i in range(n):
+            at = layers[l, AT_DELTA] + i * D + first
+            for q in range(width):
+                J[o, i, at_b + q] = work[s, at + q]
+            for p in range(m):
+                a = X[lo + i, p] if l == 0 else work[s, layers[l - 1, AT_PASSED] + i * m + p]
+                for q in range(width):
+                    J[o, i, at_A + p * width + q] = a * work[s, at + q]
+
+
+@entry
+def jacobian_lines(net, rows, desk, s, lo, hi, places, J, e):
+    """Residuals lo:hi into e (N × D_L), and their lines of the Jacobian into J (D_L × rows × what an output sees)."""
+    work, tail, n = desk.work, desk.tail, hi - lo
+    D = net.layers[net.layers.shape[0] - 1, OUTPUTS]
+    x, y, _ = fetch(rows, lo, hi, work, s, tail)
+    residuals_of_rows(net, x, y, n, work, s, tail, rows, lo, address(e, lo * D))
+    for o in range(D):
+        one_output_down(net, o, n, work, s)
+        write_lines(net, rows.X, o, lo, n, work, s, places, J)
+
+
+@entry
+def residual_rows(thread, n_threads, net, rows, desk, at_once, e):
+    """Residuals of all rows into e (N × D_L), `at_once` rows at a time."""
+    work, tail, N = desk.work, desk.tail, rows.X.shape[0]
+    for p in range(thread, (N + at_once - 1) // at_once, n_threads):
+        lo, hi = p * at_once, min(N, p * at_once + at_once)
+        x, y, _ = fetch(rows, lo, hi, work, thread, tail)
+        residuals_of_rows(net, x, y, hi - lo, work, thread, tail, rows, lo, address(e, lo * e.shape[1]))
+
+
+@entry
+def add_square(columns, part, whole):
+    """Add a matrix of what one output sees to that of all columns."""
+    for p in range(columns.size):
+        for q in range(columns.size):
+            whole[columns[p], columns[q]] += part[p, q]
+
+
+# ---------------------------------------------------------------- products by the R-operator
+
+
+@compiled
+def turn_forward(net, along, x, n, work, s, turned, spare):
+    """R{z_l} and R{a_l} of every layer, after `forward`: R{z_l} = R{a_{l−1}} A_l + a_{l−1} V_l + v_l."""
+    layers, stride = net.layers, work.shape[1] * s
+    for l in range(layers.shape[0]):
+        m, D = layers[l, INPUTS], layers[l, OUTPUTS]
+        r_z, at_b = turned[l, R_Z], layers[l, AT_B]
+        below = x if l == 0 else address(work, stride + layers[l - 1, AT_VALUE])
+        call(
+            net.product,
+            (below, m, 1, address(along.panels, layers[l, AT_PANELS]), address(work, stride + r_z), n, m, D),
+        )
+        for i in range(n):
+            for j in range(D):
+                work[s, r_z + i * D + j] += along.w[at_b + j]
+        if l > 0:
+            r_below = address(work, stride + turned[l - 1, R_VALUE])
+            block = address(work, stride + spare[BLOCK])
+            call(net.product, (r_below, m, 1, address(net.panels, layers[l, AT_PANELS]), block, n, m, D))
+            for i in range(n * D):
+                work[s, r_z + i] += work[s, spare[BLOCK] + i]
+        r_value = address(work, stride + turned[l, R_VALUE])
+        copy(r_value, address(work, stride + r_z), n * D * work.itemsize)
+        if layers[l, SLOPE] != 0:
+            z, value = address(work, stride + layers[l, AT_Z]), address(work, stride + layers[l, AT_VALUE])
+            own = address(net.parameters, l * net.parameters.shape[1])
+            call(layers[l, SLOPE], (r_value, z, value, own, n * D))
+
+
+@compiled
+def bend(net, l, n, work, s, turned):
+    """(delta_l, R{delta_l}) from what came back to layer l: times σ'(z_l), which turns too."""
+    layers, stride = net.layers, work.shape[1] * s
+    delta, z = address(work, stride + layers[l, AT_DELTA]), address(work, stride + layers[l, AT_Z])
+    value, own = address(work, stride + layers[l, AT_VALUE]), address(net.parameters, l * net.parameters.shape[1])
+    r_z, r_delta = address(work, stride + turned[l, R_Z]), address(work, stride + turned[l, R_DELTA])
+    call(turned[l, BEND], (delta, z, value, r_z, r_delta, own, n * layers[l, OUTPUTS]))
+
+
+@compiled
+def turn_backward(net, along, x, n, work, s, tail, turned, spare):
+    """R{∇E} of n rows into the shard's piece, from the last delta and R{delta} down."""
+    layers, size, stride = net.layers, work.itemsize, work.shape[1] * s
+    packed, one = address(work, stride + tail[PACKED]), address(work, stride + tail[PACKED] - 1)
+    g, g_2 = address(work, stride + tail[PIECE]), address(work, stride + spare[PIECE_2])
+    for l in range(layers.shape[0] - 1, -1, -1):
+        m, D, at_A = layers[l, INPUTS], layers[l, OUTPUTS], layers[l, AT_A]
+        delta = address(work, stride + layers[l, AT_DELTA])
+        r_delta = address(work, stride + turned[l, R_DELTA])
+        below = x if l == 0 else address(work, stride + layers[l - 1, AT_VALUE])
+        pack(work, r_delta, n, D, packed)
+        call(net.product, (below, 1, m, packed, g + at_A * size, m, n, D))
+        call(net.product, (one, 0, 0, packed, g + layers[l, AT_B] * size, 1, n, D))
+        if l == 0:
+            return
+        pack(work, delta, n, D, packed)
+        call(net.product, (address(work, stride + turned[l - 1, R_VALUE]), 1, m, packed, g_2 + at_A * size, m, n, D))
+        for i in range(at_A, at_A + m * D):
+            work[s, tail[PIECE] + i] += work[s, spare[PIECE_2] + i]
+        r_passed, block = turned[l - 1, R_DELTA], address(work, stride + spare[BLOCK])
+        own, its = address(net.panels, layers[l, AT_TURNED]), address(along.panels, layers[l, AT_TURNED])
+        call(net.product, (r_delta, D, 1, own, address(work, stride + r_passed), n, D, m))
+        call(net.product, (delta, D, 1, its, block, n, D, m))
+        for i in range(n * m):
+            work[s, r_passed + i] += work[s, spare[BLOCK] + i]
+        call(net.product, (delta, D, 1, own, address(work, stride + layers[l - 1, AT_DELTA]), n, D, m))
+        bend(net, l - 1, n, work, s, turned)
+
+
+@compiled
+def turned_loss(net, bent_loss, y, n, work, s, tail, r_score, out):
+    """weight · H R{s} of n rows to address out: how dL/ds turns with the scores."""
+    layers = net.layers
+    last, stride = layers.shape[0] - 1, work.shape[1] * s
+    score, weights = address(work, stride + layers[last, AT_VALUE]), address(work, stride + tail[ROW_WEIGHTS])
+    own = address(net.loss_parameters, 0)
+    call(bent_loss, (y, score, r_score, out, weights, own, n, layers[last, OUTPUTS]))
+
+
+@compiled
+def hessian_shard(net, along, bent_loss, rows, lo, hi, work, s, tail, turned, spare):
+    """The part of H v of rows lo:hi, into the shard's piece."""
+    layers, n = net.layers, hi - lo
+    last, stride = layers.shape[0] - 1, work.shape[1] * s
+    x, y, _ = fetch(rows, lo, hi, work, s, tail)
+    forward(net, x, n, work, s, tail, np.uint32(0), rows, lo)
+    turn_forward(net, along, x, n, work, s, turned, spare)
+    score, delta = address(work, stride + layers[last, AT_VALUE]), address(work, stride + layers[last, AT_DELTA])
+    weights, own = address(work, stride + tail[ROW_WEIGHTS]), address(net.loss_parameters, 0)
+    call(net.loss, (y, score, delta, weights, own, n, layers[last, OUTPUTS]))
+    r_score, r_delta = address(work, stride + turned[last, R_VALUE]), address(work, stride + turned[last, R_DELTA])
+    turned_loss(net, bent_loss, y, n, work, s, tail, r_score, r_delta)
+    if layers[last, SLOPE] != 0:
+        bend(net, last, n, work, s, turned)
+    turn_backward(net, along, x, n, work, s, tail, turned, spare)
+
+
+@compiled
+def gauss_newton_shard(net, along, bent_loss, rows, lo, hi, work, s, tail, turned, spare):
+    """The part of Jᵀ H_L J v of rows lo:hi, into the shard's piece: J v forward, H_L, then plain backpropagation."""
+    layers, n = net.layers, hi - lo
+    last, stride = layers.shape[0] - 1, work.shape[1] * s
+    x, y, _ = fetch(rows, lo, hi, work, s, tail)
+    forward(net, x, n, work, s, tail, np.uint32(0), rows, lo)
+    turn_forward(net, along, x, n, work, s, turned, spare)
+    r_score, delta = address(work, stride + turned[last, R_VALUE]), address(work, stride + layers[last, AT_DELTA])
+    turned_loss(net, bent_loss, y, n, work, s, tail, r_score, delta)
+    if layers[last, SLOPE] != 0:
+        multiply_slope(net, last, n, work, s)
+    backward(net, x, n, work, s, tail, address(work, stride + tail[PIECE]))
+
+
+@entry
+def hessian_product(thread, n_threads, net, along, bent_loss, rows, desk, turned, spare, begins, at_once):
+    """H v over all rows, shards as in `total_gradient`; `along` is v as a net of the same layers."""
+    K = net.w.size
+    for s in range(thread, desk.grads.shape[0], n_threads):
+        desk.grads[s, :K] = 0.0
+        for lo in range(begins[s], begins[s + 1], at_once):
+            hi = min(begins[s + 1], lo + at_once)
+            hessian_shard(net, along, bent_loss, rows, lo, hi, desk.work, s, desk.tail, turned, spare)
+            for i in range(K):
+                desk.grads[s, i] += desk.work[s, desk.tail[PIECE] + i]
+
+
+@entry
+def gauss_newton_product(thread, n_threads, net, along, bent_loss, rows, desk, turned, spare, begins, at_once):
+    """Jᵀ H_L J v over all rows, arguments as in `hessian_product`."""
+    K = net.w.size
+    for s in range(thread, desk.grads.shape[0], n_threads):
+        desk.grads[s, :K] = 0.0
+        for lo in range(begins[s], begins[s + 1], at_once):
+            hi = min(begins[s + 1], lo + at_once)
+            gauss_newton_shard(net, along, bent_loss, rows, lo, hi, desk.work, s, desk.tail, turned, spare)
+            for i in range(K):
+                desk.grads[s, i] += desk.work[s, desk.tail[PIECE] + i]
