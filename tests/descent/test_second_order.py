@@ -225,6 +225,18 @@ def test_the_last_digits_come_from_the_gradient():
     assert np.abs(ours.gradients[-1]).max() < 1e-10  # where F falls below its rounding it is 6e-10
 
 
+@pytest.mark.parametrize("start", [[500.0, 0.0001], [250.0, 0.0005]], ids=["far", "near"])
+@pytest.mark.parametrize("scaling", [0.0, 1.0])
+def test_nists_certified_parameters_are_found(start, scaling):
+    """Misra1a of NIST's nonlinear regression sets: two parameters of very different sizes."""
+    t = np.array([77.6, 114.9, 141.1, 190.8, 239.9, 289, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1, 689.1, 760])
+    v = np.array([10.07, 14.73, 17.94, 23.93, 29.61, 35.18, 40.02, 44.82, 50.76, 55.05, 61.01, 66.4, 75.47, 81.78])
+    F = Objective(residuals=lambda b: b[0] * (1 - np.exp(-b[1] * t)) - v)
+    path = minimize(F, start, "levenberg_marquardt", scaling=scaling, tol_gradient=0.0)
+    np.testing.assert_allclose(path.x, [238.94212918, 0.00055015643181], rtol=1e-8)
+    assert 2 * path.value == pytest.approx(0.12455138894, rel=1e-10)
+
+
 def test_it_minimises_any_function_with_a_gauss_newton_matrix():
     """Logistic regression: no sum of squares, but convex in its scores."""
     t = (y > 0).astype(float)

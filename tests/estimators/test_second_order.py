@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import chainrule as cr
 from chainrule import MLPClassifier, MLPRegressor
-from chainrule.descent import REASONS, SECOND_ORDER
+from chainrule.descent import REASONS, SECOND_ORDER, get_second_order
 from chainrule.descent.second_order import memory
 from chainrule.engine import Network
 from chainrule.engine.jacobian import outputs_jacobian
@@ -171,6 +171,14 @@ def test_class_and_row_weights_smoothing_and_threads(solver):
 @SOLVERS
 def test_two_fits_have_the_same_bits(solver):
     one, two = (fitted(regressor(solver), X, noisy) for _ in range(2))
+    assert one.network_.w.tobytes() == two.network_.w.tobytes()
+    assert one.loss_curve_ == two.loss_curve_
+
+
+@pytest.mark.parametrize("alias", ["trainlm", ("trainbr", {"mu": 0.005}), "trainscg", SECOND_ORDER["newton_cg"]], ids=str)
+def test_matlabs_names_and_rows_are_solvers_too(alias):
+    row = get_second_order(alias[0] if isinstance(alias, tuple) else alias)
+    one, two = (fitted(regressor(solver, max_iter=3), X, noisy) for solver in (alias, row.name))
     assert one.network_.w.tobytes() == two.network_.w.tobytes()
     assert one.loss_curve_ == two.loss_curve_
 

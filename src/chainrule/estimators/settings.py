@@ -30,7 +30,9 @@ from chainrule.tables import FRACTION, NOT_NEGATIVE
 STEP_RULES = ("constant", "invscaling", "adaptive")
 # Solvers that look at all rows at once.
 WHOLE_BATCH = ("lbfgs", *SECOND_ORDER)
-SOLVERS = ("lbfgs", "sgd", "adam", *(name for name in METHODS if name != "adam"), *SECOND_ORDER)
+# MATLAB's names count too: trainlm, trainbr, trainscg.
+_ALIASES = {alias: name for name, row in SECOND_ORDER.items() for alias in row.aliases}
+SOLVERS = ("lbfgs", "sgd", "adam", *(name for name in METHODS if name != "adam"), *SECOND_ORDER, *_ALIASES)
 # What such a solver cannot do, and why.
 _STOCHASTIC_ONLY = {
     "dropout": "every evaluation of the loss would see another network",
@@ -48,7 +50,8 @@ _WITHOUT_CURVATURE = ("absolute", "quantile")
 def solver_name(model: Any) -> Any:
     """The solver's name, where it may be a row or come with hyperparameters."""
     spec = model.solver[0] if isinstance(model.solver, tuple) and model.solver else model.solver
-    return getattr(spec, "name", spec)
+    name = getattr(spec, "name", spec)
+    return _ALIASES.get(name, name) if isinstance(name, str) else name
 
 
 def _with_numbers(name: str, spec: Any, what: str, entry: str) -> tuple[Any, Any]:
