@@ -98,11 +98,12 @@ def by_minimize(method: str, **options: Any) -> Callable[[Task, float], Trial]:
             trial.note(time.perf_counter() - start, value * task.scale)
             return trial.took > seconds
 
-        path = cr.minimize(
-            objective, net.w, method=method, max_iter=100_000, tol_gradient=1e-12, callback=note, record="ends",
-            **options,
-        )  # fmt: skip
-        net.w = path.x
+        note(net.w, float(objective(net.w)))
+        with contextlib.suppress(cr.DivergenceError):
+            net.w = cr.minimize(
+                objective, net.w, method=method, max_iter=100_000, tol_gradient=1e-12, callback=note, record="ends",
+                **options,
+            ).x  # fmt: skip
         trial.test = task.test(net)
         return trial
 
@@ -169,7 +170,7 @@ def by_sklearn(solver: str) -> Callable[[Task, float], Trial]:
         trial, problem = Trial(), task.problem
         model = (MLPClassifier if problem.classes else MLPRegressor)(
             hidden_layer_sizes=problem.hidden, activation=problem.activation, solver=solver, alpha=0.0, tol=1e-10,
-            max_iter=20_000 if solver == "lbfgs" else 2_000, max_fun=10**7, random_state=task.seed,
+            max_iter=problem.most[0 if solver == "lbfgs" else 1], max_fun=10**7, random_state=task.seed,
             learning_rate_init=problem.step, n_iter_no_change=50,
         )  # fmt: skip
         start = time.perf_counter()
@@ -194,7 +195,8 @@ def methods_for(problem: Problem) -> dict[str, Callable[[Task, float], Trial]]:
     else:
         found["Levenberg-Marquardt"] = by_minimize("levenberg_marquardt")
         found["Newton-CG"] = by_minimize("newton_cg")
-        found["SciPy least_squares"] = by_least_squares
+        if problem.keeps_jacobian:
+            found["SciPy least_squares"] = by_least_squares
     found["scaled conjugate gradient"] = by_minimize("scaled_conjugate_gradient")
     found["L-BFGS"] = by_minimize("lbfgs")
     found["Adam"] = by_adam
