@@ -263,7 +263,7 @@ def _fitted_by_scipy(residuals: Callable, b0: np.ndarray, method: str) -> np.nda
 def bayesian_ratios(seeds: int) -> list[float]:
     """Of each seed: test error of Bayesian regularisation on the noisy sine over that of the best of five penalties.
 
-    It begins with ten steps of Levenberg-Marquardt: what the evidence makes of first weights, which fit nothing, is that
+    It begins with ten steps of Levenberg-Marquardt: of first weights, which fit nothing, the evidence says that
     all is noise. The rival is L-BFGS with each alpha of ALPHAS, the alpha chosen by the test error itself.
     """
     ratios = []
