@@ -41,7 +41,7 @@ class _Lines:
         self.K, self.D, self.N = layout.K, layout.sizes[-1], len(X)
         X, Y = _block(X, _WIDTH, layout.sizes[0], "X"), _block(Y, _WIDTH, self.D, "Y")
         self._rows = Rows(X, Y, roots, _NOBODY, _NOBODY)
-        self._places, self._columns = _lines_of_one_output(layout)
+        self._places, self._columns, self._shared = _lines_of_one_output(layout)
         self._line = self._columns.shape[1]
         self._at_once = min(_MOST_LINES, max(_FEWEST_LINES, _BLOCK_NUMBERS // (self.D * self._line)), max(1, self.N))
         wiring = Wiring(layout, loss, self._at_once, _WIDTH)
@@ -76,18 +76,25 @@ class _Lines:
 
         _together(n, work)
 
-    def _add_square(self, own: np.ndarray, columns: np.ndarray, room: np.ndarray, square: np.ndarray) -> None:
-        """Add JᵀJ of one output's lines to K × K `square`."""
-        np.matmul(own.T, own, out=room)
+    def _add_squares(self, lines: np.ndarray, room: np.ndarray, square: np.ndarray) -> None:
+        """Add JᵀJ of a block of lines to K × K `square`: what outputs share at once, what is an output's own apart."""
         if self.D == 1:
+            np.matmul(lines[0].T, lines[0], out=room)
             square += room
-        else:
-            second_order().add_square(columns, room, square)
+            return
+        H, kernels = self._shared, second_order()
+        shared = lines.reshape(-1, self._line)[:, :H]
+        np.matmul(shared.T, shared, out=room)
+        kernels.add_square(self._columns[0, :H], room, square)
+        for own, columns in zip(lines, self._columns, strict=True):
+            last = own[:, H:]
+            kernels.add_square(columns[H:], last.T @ last, square)
+            kernels.add_cross(columns[:H], columns[H:], own[:, :H].T @ last, square)
 
     def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Room for each shard's sums: (K × K, K, a product of lines)."""
         S, K = self._S, self.K
-        return np.zeros((S, K, K)), np.zeros((S, K)), np.empty((S, self._line, self._line))
+        return np.zeros((S, K, K)), np.zeros((S, K)), np.empty((S, self._shared, self._shared))
 
 
 def _whole(parts: np.ndarray) -> np.ndarray:
@@ -169,8 +176,8 @@ class Residuals(_Lines):
         squares, slopes, room = self._sums()
 
         def add(s: int, lo: int, hi: int, lines: np.ndarray, e: np.ndarray) -> None:
+            self._add_squares(lines, room[s], squares[s])
             for o, columns in enumerate(self._columns):
-                self._add_square(lines[o], columns, room[s], squares[s])
                 slopes[s, columns] += e[lo:hi, o] @ lines[o]
 
         with self._lock, one_blas_thread():
@@ -214,8 +221,8 @@ class GaussNewton(_Lines):
         def add(s: int, lo: int, hi: int, lines: np.ndarray, scores: np.ndarray) -> None:
             roots = self._roots(lo, hi, scores[lo:hi])
             if self.D == 1 or not self._loss.rowwise:
-                for o, columns in enumerate(self._columns):
-                    self._add_square(lines[o] * roots[:, o, o, None], columns, room[s], squares[s])
+                lines *= np.diagonal(roots, axis1=1, axis2=2).T[:, :, None]
+                self._add_squares(lines, room[s], squares[s])
                 return
             for k in range(self.D):
                 mixed = np.zeros((hi - lo, self.K))
@@ -267,18 +274,24 @@ def scores_jacobian(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int
     return outputs_jacobian(with_scores(layout), w, X, n_threads)
 
 
-def _lines_of_one_output(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """What one output sees of w, in the order of w: (where each layer stands in such a line, the columns of each)."""
-    one = Layout((*layout.layers[:-1], replace(layout.layers[-1], outputs=1)))
-    places = np.array([[one.slices["A", l][0], one.slices["b", l][0]] for l in range(1, layout.L + 1)], np.int64)
-    columns = np.empty((layout.sizes[-1], one.K), np.int64)
-    for name, (start, stop, _) in layout.slices.items():
-        at, end, _ = one.slices[name]
-        for o in range(layout.sizes[-1]):
-            columns[o, at:end] = (
-                np.arange(start, stop) if name[1] < layout.L else np.arange(start + o, stop, len(columns))
-            )
-    return places, columns
+def _lines_of_one_output(layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
+    """What an output sees of w: (where each layer stands in such a line, the columns of each output, shared ones).
+
+    Columns that all outputs share, those of hidden layers, come first; a single output's line is in the order of w.
+    """
+    L, D = layout.L, layout.sizes[-1]
+    names = list(layout.slices)
+    if D > 1:
+        names.sort(key=lambda name: name[1] == L)
+    places, columns = np.empty((L, 2), np.int64), list[np.ndarray]()
+    for letter, l in names:
+        start, stop, _ = layout.slices[letter, l]
+        places[l - 1, "Ab".index(letter)] = sum(part.shape[1] for part in columns)
+        last = l == L
+        columns.append(np.array([np.arange(start + last * o, stop, D if last else 1) for o in range(D)], np.int64))
+    whole = np.concatenate(columns, axis=1)
+    own = layout.layers[-1].inputs + 1 if D > 1 else 0
+    return places, whole, whole.shape[1] - own
 
 
 def _shards(N: int, at_once: int, multiplications: int, K: int) -> np.ndarray:

@@ -120,10 +120,19 @@ def residual_rows(thread, n_threads, net, rows, desk, at_once, e):
 
 @entry
 def add_square(columns, part, whole):
-    """Add a matrix of what one output sees to that of all columns."""
+    """Add a square matrix of some columns of w to that of all."""
     for p in range(columns.size):
         for q in range(columns.size):
             whole[columns[p], columns[q]] += part[p, q]
+
+
+@entry
+def add_cross(rows, columns, part, whole):
+    """Add a block beside the diagonal of a symmetric matrix, and its mirror image."""
+    for p in range(rows.size):
+        for q in range(columns.size):
+            whole[rows[p], columns[q]] += part[p, q]
+            whole[columns[q], rows[p]] += part[p, q]
 
 
 # ---------------------------------------------------------------- products by the R-operator
