@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-# Page -> what it needs beside the package itself.
-GUIDES = {
+GUIDES = DOCS / "guides"
+# Guide -> what it needs beside the package itself.
+NEEDS = {
     "beyond-scikit-learn": [],
     "model-files": ["onnx", "onnxruntime"],
 }
@@ -32,12 +33,12 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", GUIDES)
+@pytest.mark.parametrize("name", NEEDS)
 def test_the_guide_runs(name, elsewhere):
-    for module in GUIDES[name]:
+    for module in NEEDS[name]:
         pytest.importorskip(module)
     names = {}
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "guides" / f"{name}.md").read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (GUIDES / f"{name}.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) > 2
     for block in blocks:
         exec(block, names)

@@ -81,7 +81,7 @@ def as_rst(lines: list[str]) -> list[str]:
             out += [*part.split("\n"), ""]
         elif ">>>" in part:  # text right above an example
             text, example = part.split(">>>", 1)
-            out += [*_paragraph(text.rstrip("\n")), "", f">>>{example}".rstrip(), ""]
+            out += [*_paragraph(text.rstrip("\n")), "", *f">>>{example}".rstrip().split("\n"), ""]
         else:
             out += [*_paragraph(part), ""]
     return out
