@@ -22,6 +22,7 @@ _WHERE = {
     "secant_slope": "calculus",
     "limit_table": "calculus",
     "check_grad": "calculus",
+    "trace": "calculus",
     "minimize": "descent",
     "maximize": "descent",
     "Armijo": "descent",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         jacobian,
         limit_table,
         secant_slope,
+        trace,
         value_and_grad,
     )
     from .data import TableError, datasets, load_dataset

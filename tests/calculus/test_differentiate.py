@@ -247,7 +247,7 @@ def test_only_what_the_output_needs_is_kept():
         return x * 2.0
 
     g = record(f, 1.0, 2.0, names=("x", "y"))
-    assert str(g) == "n0 = x\nn1 = y\nn2 = 2.\nn3 = n0 * n2"
+    assert str(g) == "n0 = x\nn1 = y\nn2 = 2.\nn3 = n0·n2"
 
 
 # ---------------------------------------------------------------- check_grad and the limit
@@ -275,7 +275,7 @@ def test_a_check_says_where():
 def test_kinks_are_named_and_no_failure():
     report = check_grad(lambda x: np.sum(np.maximum(x, 0)), np.array([0.0, 1.0]))
     assert report.ok
-    assert report.kinks == ((0,),)
+    assert [kink.index for kink in report.kinks] == [(0,)]
 
 
 def test_kinks_do_not_excuse_nonsense():

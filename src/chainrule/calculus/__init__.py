@@ -5,12 +5,14 @@ from .differentiate import derivative, grad, hessian, hvp, jacobian, slope, valu
 from .graph import Graph, UnsupportedError, record
 from .limits import LimitTable, central_difference, limit_table, secant_slope
 from .primitives import PRIMITIVES, erf, positions
+from .traced import Trace, trace
 
 __all__ = [
     "PRIMITIVES",
     "GradientCheck",
     "Graph",
     "LimitTable",
+    "Trace",
     "UnsupportedError",
     "central_difference",
     "check_grad",
@@ -25,6 +27,7 @@ __all__ = [
     "record",
     "secant_slope",
     "slope",
+    "trace",
     "value_and_grad",
     "vjp",
 ]

@@ -6,6 +6,7 @@ chain rule for several variables (handout 5, remark 2). The walk is a loop over 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from .primitives import unbroadcast
 # ---------------------------------------------------------------- what may be differentiated by
 
 
-def _leaf(x: Any, name: str) -> Any:
+def leaf(x: Any, name: str) -> Any:
     """A number or float array as it will be recorded; anything else is refused by name."""
     if isinstance(x, Traced):
         return x
@@ -39,16 +40,16 @@ def _is_list_of_numbers(x: Any) -> bool:
     return isinstance(x, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in x)
 
 
-def _map(f: Callable[[Any, str], Any], x: Any, name: str) -> Any:
+def map_leaves(f: Callable[[Any, str], Any], x: Any, name: str) -> Any:
     """f on every leaf of nested lists, tuples and dicts, the structure kept."""
     if isinstance(x, dict):
-        return {key: _map(f, value, f"{name}[{key!r}]") for key, value in x.items()}
+        return {key: map_leaves(f, value, f"{name}[{key!r}]") for key, value in x.items()}
     if isinstance(x, tuple) and hasattr(x, "_fields"):
-        return type(x)(*(_map(f, value, f"{name}.{k}") for k, value in zip(x._fields, x, strict=True)))
+        return type(x)(*(map_leaves(f, value, f"{name}.{k}") for k, value in zip(x._fields, x, strict=True)))
     if isinstance(x, tuple):
-        return tuple(_map(f, value, f"{name}[{k}]") for k, value in enumerate(x))
+        return tuple(map_leaves(f, value, f"{name}[{k}]") for k, value in enumerate(x))
     if isinstance(x, list) and not _is_list_of_numbers(x):
-        return [_map(f, value, f"{name}[{k}]") for k, value in enumerate(x)]
+        return [map_leaves(f, value, f"{name}[{k}]") for k, value in enumerate(x)]
     return f(x, name)
 
 
@@ -60,21 +61,39 @@ def _numbers(argnum: int | Sequence[int], n: int) -> tuple[int, ...]:
     return tuple(k % n for k in numbers)
 
 
+def argument_names(f: Callable[..., Any], n: int) -> list[str]:
+    """What f calls its first n arguments; x, or x1, x2, … where it does not say."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [p.name for p in parameters if p.kind in positional][:n]
+    rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), "x")
+    missing = n - len(names)
+    return names + ([rest] if missing == 1 and not names else [f"{rest}{k}" for k in range(1, missing + 1)])
+
+
 # ---------------------------------------------------------------- forward, then back
 
 
-def _walk_back(tape: Tape, start: int, seed: Any) -> dict[int, Any]:
-    """Cotangents of every node that the one at `start` depends on: Σ over paths, each node when all its uses are in."""
+def walk_back(tape: Tape, start: int, seed: Any, seen: dict[int, Any] | None = None) -> dict[int, Any]:
+    """Cotangents of the inputs that the node at `start` depends on: Σ over paths, each node when all its uses are in.
+
+    Those of the nodes between are dropped as soon as they have been passed on, or kept in `seen`.
+    """
     found = {start: seed}
     for k in range(start, -1, -1):
         node = tape.nodes[k]
         if k not in found or node.primitive is None:
             continue
         g = found.pop(k)
+        if seen is not None:
+            seen[k] = g
         operands = [tape.nodes[i].value for i in node.inputs]
         for place, i in enumerate(node.inputs):
             rule = node.primitive.pullback(place)
-            if rule is None or tape.nodes[i].kind == "constant" or _is_step(tape.nodes[i]):
+            if rule is None or tape.nodes[i].kind == "constant" or is_step(tape.nodes[i]):
                 continue
             extra = {"k": place} if node.primitive.takes_sequence else {}
             back = rule(g, node.value, *operands, **node.keywords, **extra)
@@ -84,7 +103,8 @@ def _walk_back(tape: Tape, start: int, seed: Any) -> dict[int, Any]:
     return found
 
 
-def _is_step(node: Any) -> bool:
+def is_step(node: Any) -> bool:
+    """Whether a node is a step or a question, which no derivative passes."""
     return node.primitive is not None and all(rule is None for rule in node.primitive.pullbacks)
 
 
@@ -93,7 +113,7 @@ def _forward(f: Callable[..., Any], args: Sequence[Any], numbers: Sequence[int])
     args = list(args)
     wanted = []
     for k in numbers:
-        args[k] = _map(lambda x, name: tape.input(_leaf(x, name)), args[k], f"argument {k}")
+        args[k] = map_leaves(lambda x, name: tape.input(leaf(x, name)), args[k], f"argument {k}")
         wanted.append(args[k])
     return tape, wanted, f(*args)
 
@@ -101,7 +121,7 @@ def _forward(f: Callable[..., Any], args: Sequence[Any], numbers: Sequence[int])
 def _cotangents(tape: Tape, wanted: Sequence[Any], out: Any, seed: Any) -> list[Any]:
     """The gradient in the structure of each argument; an input that is not used gets zeros of its shape."""
     on_tape = isinstance(out, Traced) and out._tape is tape
-    found = _walk_back(tape, out._index, seed) if on_tape else {}
+    found = walk_back(tape, out._index, seed) if on_tape else {}
 
     def pick(x: Any, name: str) -> Any:
         value = x._chainrule_value
@@ -112,7 +132,7 @@ def _cotangents(tape: Tape, wanted: Sequence[Any], out: Any, seed: Any) -> list[
             return back
         return np.asarray(back, dtype=_dtype(value))[()]
 
-    return [_map(pick, x, "") for x in wanted]
+    return [map_leaves(pick, x, "") for x in wanted]
 
 
 def _dtype(value: Any) -> Any:

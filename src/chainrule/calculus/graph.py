@@ -20,6 +20,7 @@ from .primitives import BY_FUNCTION, PRIMITIVES, Composite, Primitive, concrete,
 from .primitives.reductions import UFUNC_METHODS
 from .primitives.row import UnsupportedError
 from .primitives.shapes import cast
+from .primitives.writing import ATOM, write_row
 
 
 @dataclass(frozen=True)
@@ -328,7 +329,7 @@ class Graph:
     n0 = x
     n1 = y
     n2 = sin(n1)
-    n3 = n0 * n2
+    n3 = n0·n2
     """
 
     nodes: tuple[Node, ...]
@@ -360,11 +361,7 @@ def _written(node: Node) -> str:
     if node.kind == "constant":
         return np.array2string(concrete(node.value), threshold=6)
     assert node.primitive is not None
-    words = [f"n{i}" for i in node.inputs]
-    if node.primitive.written:
-        return node.primitive.written.format(*words)
-    options = [f"{k}={v!r}" for k, v in node.keywords.items() if v is not None and v is not False]
-    return f"{node.primitive.name}({', '.join(words + options)})"
+    return write_row(node.primitive, [(f"n{i}", ATOM) for i in node.inputs], node.keywords, "text")[0]
 
 
 def record(f: Callable[..., Any], *examples: Any, names: Sequence[str] = ()) -> Graph:
@@ -391,10 +388,10 @@ def record(f: Callable[..., Any], *examples: Any, names: Sequence[str] = ()) -> 
             outputs.append(out._index)
         else:
             outputs.append(tape.add(Node("constant", out)))
-    return _pruned(tape.nodes, [x._index for x in inputs], outputs)
+    return pruned(tape.nodes, [x._index for x in inputs], outputs)
 
 
-def _pruned(nodes: list[Node], inputs: list[int], outputs: list[int]) -> Graph:
+def pruned(nodes: list[Node], inputs: list[int], outputs: list[int]) -> Graph:
     """Only what the outputs need, and every input."""
     needed = set(inputs) | set(outputs)
     for k in range(len(nodes) - 1, -1, -1):

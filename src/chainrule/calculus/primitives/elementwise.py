@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from . import writing as w
 from .row import Primitive, binary, own, unary
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
@@ -25,6 +26,18 @@ def _power_exponent(g, out, x, y):
 def _share(x, other, out):
     """1 where x alone is the chosen one, ½ where both are, 0 elsewhere."""
     return np.where(x == out, np.where(other == out, 0.5, 1.0), 0.0)
+
+
+def _left_share(g, out, x, y):
+    return g * _share(x, y, out)
+
+
+def _right_share(g, out, x, y):
+    return g * _share(y, x, out)
+
+
+def _at_0(x):
+    return x == 0
 
 
 def _hypot_rule(g, out, x, y):
@@ -56,71 +69,83 @@ def _clip(a, a_min=None, a_max=None, *, min=None, max=None):
 
 
 ARITHMETIC = [
-    binary("add", lambda g, out, x, y: g, lambda g, out, x, y: g, "{0} + {1}"),
-    binary("subtract", lambda g, out, x, y: g, lambda g, out, x, y: -g, "{0} - {1}"),
-    binary("multiply", lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, "{0} * {1}"),
-    binary("divide", lambda g, out, x, y: g / y, lambda g, out, x, y: -g * out / y, "{0} / {1}"),
-    binary("power", _power_base, _power_exponent, "{0} ** {1}"),
-    binary("float_power", _power_base, _power_exponent, "{0} ** {1}"),
-    binary("remainder", lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor(x / y), "{0} % {1}"),
-    unary("negative", lambda g, out, x: -g, "-{0}"),
-    unary("positive", lambda g, out, x: g, "+{0}"),
-    unary("reciprocal", lambda g, out, x: -g * out * out, "1 / {0}"),
-    unary("square", lambda g, out, x: 2.0 * g * x, "{0}²"),
-    unary("sqrt", lambda g, out, x: 0.5 * g / out, "√{0}"),
-    unary("cbrt", lambda g, out, x: g / (3.0 * out * out)),
+    binary("add", lambda g, out, x, y: g, lambda g, out, x, y: g, w.ADD),
+    binary("subtract", lambda g, out, x, y: g, lambda g, out, x, y: -g, w.SUBTRACT),
+    binary("multiply", lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, w.MULTIPLY),
+    binary("divide", lambda g, out, x, y: g / y, lambda g, out, x, y: -g * out / y, w.DIVIDE),
+    binary("power", _power_base, _power_exponent, w.RAISED),
+    binary("float_power", _power_base, _power_exponent, w.RAISED),
+    binary(
+        "remainder",
+        lambda g, out, x, y: g,
+        lambda g, out, x, y: -g * np.floor(x / y),
+        w.named("mod", r"\operatorname{mod}", 2),
+    ),
+    unary("negative", lambda g, out, x: -g, w.NEGATIVE),
+    unary("positive", lambda g, out, x: g, w.POSITIVE),
+    unary("reciprocal", lambda g, out, x: -g * out * out, w.RECIPROCAL),
+    unary("square", lambda g, out, x: 2.0 * g * x, w.SQUARED),
+    unary("sqrt", lambda g, out, x: 0.5 * g / out, w.ROOT),
+    unary("cbrt", lambda g, out, x: g / (3.0 * out * out), w.CUBE_ROOT),
 ]
 
 EXPONENTIAL = [
-    unary("exp", lambda g, out, x: g * out),
-    unary("exp2", lambda g, out, x: g * out * _LN2),
-    unary("expm1", lambda g, out, x: g * (out + 1.0)),
-    unary("log", lambda g, out, x: g / x, "ln {0}"),
-    unary("log2", lambda g, out, x: g / (x * _LN2)),
-    unary("log10", lambda g, out, x: g / (x * _LN10)),
-    unary("log1p", lambda g, out, x: g / (1.0 + x)),
-    binary("logaddexp", lambda g, out, x, y: g * np.exp(x - out), lambda g, out, x, y: g * np.exp(y - out)),
-    binary("logaddexp2", lambda g, out, x, y: g * np.exp2(x - out), lambda g, out, x, y: g * np.exp2(y - out)),
+    unary("exp", lambda g, out, x: g * out, w.EXP),
+    unary("exp2", lambda g, out, x: g * out * _LN2, w.EXP2),
+    unary("expm1", lambda g, out, x: g * (out + 1.0), w.EXPM1),
+    unary("log", lambda g, out, x: g / x, w.named("ln", r"\ln")),
+    unary("log2", lambda g, out, x: g / (x * _LN2), w.named("log2", r"\log_{{2}}")),
+    unary("log10", lambda g, out, x: g / (x * _LN10), w.named("log10", r"\log_{{10}}")),
+    unary("log1p", lambda g, out, x: g / (1.0 + x), w.LOG1P),
+    binary(
+        "logaddexp", lambda g, out, x, y: g * np.exp(x - out), lambda g, out, x, y: g * np.exp(y - out), w.LOGADDEXP
+    ),
+    binary(
+        "logaddexp2", lambda g, out, x, y: g * np.exp2(x - out), lambda g, out, x, y: g * np.exp2(y - out), w.LOGADDEXP2
+    ),
 ]
 
 CIRCULAR = [
-    unary("sin", lambda g, out, x: g * np.cos(x)),
-    unary("cos", lambda g, out, x: -g * np.sin(x)),
-    unary("tan", lambda g, out, x: g * (1.0 + out * out)),
-    unary("arcsin", lambda g, out, x: g / np.sqrt(1.0 - x * x)),
-    unary("arccos", lambda g, out, x: -g / np.sqrt(1.0 - x * x)),
-    unary("arctan", lambda g, out, x: g / (1.0 + x * x)),
+    unary("sin", lambda g, out, x: g * np.cos(x), w.named("sin", r"\sin")),
+    unary("cos", lambda g, out, x: -g * np.sin(x), w.named("cos", r"\cos")),
+    unary("tan", lambda g, out, x: g * (1.0 + out * out), w.named("tan", r"\tan")),
+    unary("arcsin", lambda g, out, x: g / np.sqrt(1.0 - x * x), w.named("arcsin", r"\arcsin")),
+    unary("arccos", lambda g, out, x: -g / np.sqrt(1.0 - x * x), w.named("arccos", r"\arccos")),
+    unary("arctan", lambda g, out, x: g / (1.0 + x * x), w.named("arctan", r"\arctan")),
     binary("arctan2", lambda g, out, x, y: g * y / (x * x + y * y), lambda g, out, x, y: -g * x / (x * x + y * y)),
-    binary("hypot", _hypot_rule, lambda g, out, x, y: _hypot_rule(g, out, y, x)),
+    binary("hypot", _hypot_rule, lambda g, out, x, y: _hypot_rule(g, out, y, x), w.LENGTH),
     unary("sinc", _sinc_rule),
-    unary("deg2rad", lambda g, out, x: g * (np.pi / 180.0)),
-    unary("rad2deg", lambda g, out, x: g * (180.0 / np.pi)),
-    unary("radians", lambda g, out, x: g * (np.pi / 180.0)),
-    unary("degrees", lambda g, out, x: g * (180.0 / np.pi)),
+    unary("deg2rad", lambda g, out, x: g * (np.pi / 180.0), w.TO_RADIANS),
+    unary("rad2deg", lambda g, out, x: g * (180.0 / np.pi), w.TO_DEGREES),
+    unary("radians", lambda g, out, x: g * (np.pi / 180.0), w.TO_RADIANS),
+    unary("degrees", lambda g, out, x: g * (180.0 / np.pi), w.TO_DEGREES),
 ]
 
 HYPERBOLIC = [
-    unary("sinh", lambda g, out, x: g * np.cosh(x)),
-    unary("cosh", lambda g, out, x: g * np.sinh(x)),
-    unary("tanh", lambda g, out, x: g * (1.0 - out * out)),
+    unary("sinh", lambda g, out, x: g * np.cosh(x), w.named("sinh", r"\sinh")),
+    unary("cosh", lambda g, out, x: g * np.sinh(x), w.named("cosh", r"\cosh")),
+    unary("tanh", lambda g, out, x: g * (1.0 - out * out), w.named("tanh", r"\tanh")),
     unary("arcsinh", lambda g, out, x: g / np.sqrt(1.0 + x * x)),
     unary("arccosh", lambda g, out, x: g / np.sqrt(x * x - 1.0)),
     unary("arctanh", lambda g, out, x: g / (1.0 - x * x)),
     unary("erf", lambda g, out, x: g * (2.0 / math.sqrt(math.pi)) * np.exp(-x * x), function=erf),
 ]
 
+_MAX, _MIN = w.named("max", r"\max", 2), w.named("min", r"\min", 2)
+
 CHOICES = [
-    unary("absolute", lambda g, out, x: g * np.sign(x), "|{0}|"),
-    unary("fabs", lambda g, out, x: g * np.sign(x), "|{0}|"),
-    binary("maximum", lambda g, out, x, y: g * _share(x, y, out), lambda g, out, x, y: g * _share(y, x, out)),
-    binary("minimum", lambda g, out, x, y: g * _share(x, y, out), lambda g, out, x, y: g * _share(y, x, out)),
-    binary("fmax", lambda g, out, x, y: g * _share(x, y, out), lambda g, out, x, y: g * _share(y, x, out)),
-    binary("fmin", lambda g, out, x, y: g * _share(x, y, out), lambda g, out, x, y: g * _share(y, x, out)),
+    unary("absolute", lambda g, out, x: g * np.sign(x), w.MODULUS, kink=_at_0),
+    unary("fabs", lambda g, out, x: g * np.sign(x), w.MODULUS, kink=_at_0),
+    binary("maximum", _left_share, _right_share, _MAX, kink=np.equal),
+    binary("minimum", _left_share, _right_share, _MIN, kink=np.equal),
+    binary("fmax", _left_share, _right_share, _MAX, kink=np.equal),
+    binary("fmin", _left_share, _right_share, _MIN, kink=np.equal),
     Primitive(
         "where",
         np.where,
         ("condition", "x", "y"),
         (None, lambda g, out, c, x, y: np.where(c, g, 0.0), lambda g, out, c, x, y: np.where(c, 0.0, g)),
+        writing=w.CHOICE,
         elementwise=True,
     ),
     Primitive(
@@ -133,20 +158,26 @@ CHOICES = [
             lambda g, out, x, low, high: np.where(x < low, g, 0.0),
             lambda g, out, x, low, high: np.where(x > high, g, 0.0),
         ),
+        writing=w.CLIPPED,
         elementwise=True,
         wider=_clip,
+        kink=lambda x, low, high: np.logical_or(x == low, x == high),
     ),
 ]
 
 # Steps and questions: recorded, but no derivative passes through them.
-CONSTANT_UNARY = ["sign", "floor", "ceil", "rint", "trunc", "isnan", "isinf", "isfinite", "logical_not", "signbit"]
-CONSTANT_BINARY = {
-    "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!=",
-    "logical_and": "and", "logical_or": "or", "logical_xor": "xor", "floor_divide": "//", "heaviside": "",
-    "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
+CONSTANT_UNARY: dict[str, w.Writing | None] = {
+    "sign": None, "floor": w.FLOOR, "ceil": w.CEILING, "rint": None, "trunc": None, "isnan": None, "isinf": None,
+    "isfinite": None, "logical_not": w.NOT, "signbit": None,
 }  # fmt: skip
-STEPS = [unary(name, None) for name in CONSTANT_UNARY]
-STEPS += [binary(name, None, None, f"{{0}} {sign} {{1}}" if sign else "") for name, sign in CONSTANT_BINARY.items()]
+CONSTANT_BINARY: dict[str, w.Writing | None] = {
+    "greater": w.compared(">", ">"), "greater_equal": w.compared(">=", r"\geq"), "less": w.compared("<", "<"),
+    "less_equal": w.compared("<=", r"\leq"), "equal": w.compared("==", "="), "not_equal": w.compared("!=", r"\neq"),
+    "logical_and": w.AND, "logical_or": w.OR, "logical_xor": None, "floor_divide": w.FLOOR_DIVIDED,
+    "heaviside": None, "bitwise_and": None, "bitwise_or": None, "bitwise_xor": None,
+}  # fmt: skip
+STEPS = [unary(name, None, writing) for name, writing in CONSTANT_UNARY.items()]
+STEPS += [binary(name, None, None, writing) for name, writing in CONSTANT_BINARY.items()]
 STEPS.append(Primitive("invert", np.invert, ("x",), (None,), elementwise=True))
 
 ELEMENTWISE = [*ARITHMETIC, *EXPONENTIAL, *CIRCULAR, *HYPERBOLIC, *CHOICES, *STEPS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import writing as w
 from .reductions import root
 from .row import Composite, Primitive, UnsupportedError, own
 from .shapes import _diagonal, concrete, unbroadcast
@@ -203,7 +204,7 @@ def _norm(x, ord=None, axis=None, keepdims=False):
 
 
 PRODUCTS: list[Primitive | Composite] = [
-    Primitive("matmul", np.matmul, ("a", "b"), (_matmul_left, _matmul_right), written="{0} @ {1}"),
+    Primitive("matmul", np.matmul, ("a", "b"), (_matmul_left, _matmul_right), writing=w.PRODUCT_OF_MATRICES),
     Composite("dot", np.dot, _dot),
     Composite("einsum", np.einsum, _einsum),
     Composite("tensordot", np.tensordot, _tensordot),
@@ -216,7 +217,10 @@ PRODUCTS: list[Primitive | Composite] = [
 ]
 
 LINEAR_ALGEBRA: list[Primitive | Composite] = [
-    Primitive("inv", np.linalg.inv, ("a",), (lambda g, out, a: -np.matmul(np.matmul(_t(out), g), _t(out)),)),
+    Primitive(
+        "inv", np.linalg.inv, ("a",), (lambda g, out, a: -np.matmul(np.matmul(_t(out), g), _t(out)),),
+        writing=w.INVERSE,
+    ),
     Primitive(
         "solve", np.linalg.solve, ("a", "b"), (_solve_left, _solve_right),
     ),

@@ -29,6 +29,15 @@ def _extreme_rule(g, out, x, axis, keepdims):
     return np.where(chosen, np.reshape(g, kept), 0.0) / count
 
 
+def _tied(fold):
+    """Whether several elements share the extreme."""
+
+    def kink(a, axis, keepdims):
+        return np.sum(a == fold(a, axis=axis, keepdims=True), axis=axis, keepdims=keepdims) > 1
+
+    return kink
+
+
 def _cumsum_rule(g, out, x, axis):
     if axis is None:
         return np.reshape(np.flip(np.cumsum(np.flip(g))), np.shape(x))
@@ -61,10 +70,24 @@ _FOLD = {"axis": None, "keepdims": False}
 FOLDS = [
     Primitive("sum", np.sum, ("a",), (_sum_rule,), _FOLD, wider=_sum_of_chosen),
     Primitive(
-        "max", np.max, ("a",), (_extreme_rule,), _FOLD, also=(np.amax,), wider=_extreme_of_chosen(np.max, np.maximum)
+        "max",
+        np.max,
+        ("a",),
+        (_extreme_rule,),
+        _FOLD,
+        also=(np.amax,),
+        wider=_extreme_of_chosen(np.max, np.maximum),
+        kink=_tied(np.max),
     ),
     Primitive(
-        "min", np.min, ("a",), (_extreme_rule,), _FOLD, also=(np.amin,), wider=_extreme_of_chosen(np.min, np.minimum)
+        "min",
+        np.min,
+        ("a",),
+        (_extreme_rule,),
+        _FOLD,
+        also=(np.amin,),
+        wider=_extreme_of_chosen(np.min, np.minimum),
+        kink=_tied(np.min),
     ),
     Primitive("cumsum", np.cumsum, ("a",), (_cumsum_rule,), {"axis": None}),
 ]

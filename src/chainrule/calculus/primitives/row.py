@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .writing import Writing
+
 Pullback = Callable[..., Any]
 
 
@@ -26,7 +28,9 @@ class Primitive:
     operands are broadcast, the walk back undoes it; a rule need not. `signature` lists the operands, then what stays
     fixed with its default; an operand called `*xs` is a sequence of arrays, for which one pullback serves all and
     gets the position as `k`. `wider` takes the calls that go beyond the signature (`where=`, a bound of None) and
-    writes them in calls that do not.
+    writes them in calls that do not. `writing` is how a formula shows it; without one it is `name(operands)`. `kink`
+    says of which operands the derivative is a choice, because the slopes on both sides differ. `elementwise` rows
+    work on each element alone, rows with `moves` only put elements elsewhere.
     """
 
     name: str
@@ -35,9 +39,11 @@ class Primitive:
     pullbacks: tuple[Pullback | None, ...]
     static: Mapping[str, Any] = field(default_factory=dict)
     also: tuple[Callable[..., Any], ...] = ()
-    written: str = ""
+    writing: Writing | Callable[[Mapping[str, Any]], Writing | None] | None = None
     elementwise: bool = False
+    moves: bool = False
     wider: Callable[..., Any] | None = None
+    kink: Callable[..., Any] | None = None
 
     def is_wider(self, args: tuple, kwargs: Mapping[str, Any]) -> bool:
         """Whether a call is one for `wider`."""
@@ -117,14 +123,18 @@ def not_allowed(name: str, argument: str, allowed: Iterable[str]) -> Unsupported
     )
 
 
-def unary(name: str, rule: Pullback | None, written: str = "", function: Any = None) -> Primitive:
+def unary(
+    name: str, rule: Pullback | None, writing: Writing | None = None, function: Any = None, kink: Any = None
+) -> Primitive:
     """An element by element function of one array, `rule(g, out, x)`."""
-    return Primitive(name, function or getattr(np, name), ("x",), (rule,), written=written, elementwise=True)
+    return Primitive(name, function or getattr(np, name), ("x",), (rule,), writing=writing, elementwise=True, kink=kink)
 
 
-def binary(name: str, left: Pullback | None, right: Pullback | None, written: str = "") -> Primitive:
+def binary(
+    name: str, left: Pullback | None, right: Pullback | None, writing: Writing | None = None, kink: Any = None
+) -> Primitive:
     """An element by element function of two arrays, broadcast against each other."""
-    return Primitive(name, getattr(np, name), ("x", "y"), (left, right), written=written, elementwise=True)
+    return Primitive(name, getattr(np, name), ("x", "y"), (left, right), writing=writing, elementwise=True, kink=kink)
 
 
 def own(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from . import writing as w
 from .row import Composite, Primitive, UnsupportedError, own
 
 
@@ -96,20 +97,23 @@ def _ravel(a, order="C"):
 SHAPES = [
     Primitive(
         "reshape", np.reshape, ("x",), (lambda g, out, x, shape: np.reshape(g, np.shape(x)),), {"shape": None},
-        wider=_reshape,
+        moves=True, wider=_reshape,
     ),
-    Primitive("cast", cast, ("x",), (_cast_rule,), {"dtype": None}),
-    Primitive("transpose", np.transpose, ("x",), (_transpose_rule,), {"axes": None}),
+    Primitive("cast", cast, ("x",), (_cast_rule,), {"dtype": None}, moves=True),
+    Primitive("transpose", np.transpose, ("x",), (_transpose_rule,), {"axes": None}, writing=w.transposed, moves=True),
     Primitive(
-        "expand_dims", np.expand_dims, ("x",), (lambda g, out, x, axis: np.reshape(g, np.shape(x)),), {"axis": None}
+        "expand_dims", np.expand_dims, ("x",), (lambda g, out, x, axis: np.reshape(g, np.shape(x)),), {"axis": None},
+        moves=True,
     ),
-    Primitive("squeeze", np.squeeze, ("x",), (lambda g, out, x, axis: np.reshape(g, np.shape(x)),), {"axis": None}),
+    Primitive("squeeze", np.squeeze, ("x",), (lambda g, out, x, axis: np.reshape(g, np.shape(x)),), {"axis": None},
+        moves=True,
+    ),
     Primitive("positions", positions, ("x",), (None,)),
-    Primitive("broadcast_to", np.broadcast_to, ("x",), (_broadcast_rule,), {"shape": None}),
-    Primitive("concatenate", np.concatenate, ("*xs",), (_concatenate_rule,), {"axis": 0}),
+    Primitive("broadcast_to", np.broadcast_to, ("x",), (_broadcast_rule,), {"shape": None}, moves=True),
+    Primitive("concatenate", np.concatenate, ("*xs",), (_concatenate_rule,), {"axis": 0}, moves=True),
     Primitive(
         "getitem", getitem, ("x",), (lambda g, out, x, index: scatter_add(g, index=index, shape=np.shape(x)),),
-        {"index": None},
+        {"index": None}, writing=w.ENTRY, moves=True,
     ),
     Primitive(
         "scatter_add", scatter_add, ("x",), (lambda g, out, x, index, shape: getitem(g, index=index),),
