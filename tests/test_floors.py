@@ -30,6 +30,8 @@ FLOORS = {
 UPWARD: set[tuple[str, str, str]] = {
     ("calculus.limits", "plot", "insight"),
     ("calculus.traced", "plot", "insight"),
+    ("descent.path", "animate", "insight"),
+    ("descent.path", "plot", "insight"),
     ("estimators.mlp", "plot_history", "insight"),
 }
 

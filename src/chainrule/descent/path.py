@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import copy
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .objective import Objective
 
 
 class Reason(NamedTuple):
@@ -46,6 +49,8 @@ class Path:
     n_calls : how often F was evaluated, with or without its gradient
     method : the method's name
     sign : 1.0 for a minimum, −1.0 for a maximum
+    function : F itself, for pictures; the path keeps alive what F refers to. Copies of the path share it, a pickle of
+        the path leaves it behind (None)
 
     >>> from chainrule.descent import minimize
     >>> path = minimize(lambda x: (x - 3.0) ** 2, 1.0, step=0.25, max_iter=2)
@@ -66,6 +71,7 @@ class Path:
     n_calls: int
     method: str
     sign: float = field(default=1.0, repr=False)
+    function: Objective | None = field(default=None, repr=False)
 
     @property
     def is_monotone(self) -> bool:
@@ -85,8 +91,31 @@ class Path:
         """The same path on −F: what went down there goes up here."""
         # 0 − v instead of −v, so that a value of 0 is not written −0
         return replace(
-            self, value=0.0 - self.value, values=0.0 - self.values, gradients=0.0 - self.gradients, sign=-self.sign
-        )
+            self, value=0.0 - self.value, values=0.0 - self.values, gradients=0.0 - self.gradients, sign=-self.sign,
+            function=self.function and -self.function,
+        )  # fmt: skip
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Draw the descent, as Figure 3 of the handout: see `chainrule.insight.plots.paths.plot_path`."""
+        from chainrule.insight.plots.paths import plot_path
+
+        return plot_path(self, ax, **options)
+
+    def animate(self, file: Any, **options: Any) -> Any:
+        """Write the descent as a film, GIF or MP4: see `chainrule.insight.plots.paths.animate_path`."""
+        from chainrule.insight.plots.paths import animate_path
+
+        return animate_path(self, file, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "function"}
+
+    def __copy__(self) -> Path:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Path:
+        own = {f.name: copy.deepcopy(getattr(self, f.name), memo) for f in fields(self) if f.name != "function"}
+        return Path(**own, function=self.function)
 
 
 def rounding(value: Any, dtype: Any) -> Any:

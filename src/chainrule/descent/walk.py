@@ -133,5 +133,5 @@ class Walk:
         sentence, converged = REASONS[reason]
         return Path(
             self.x, self.value, np.array(self.points), np.array(self.values), np.array(self.gradients),
-            sentence, converged, self.n_iter, self.n_calls, self.method,
+            sentence, converged, self.n_iter, self.n_calls, self.method, function=self.objective,
         )  # fmt: skip
