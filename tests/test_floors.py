@@ -33,6 +33,15 @@ UPWARD: set[tuple[str, str, str]] = {
     ("descent.path", "animate", "insight"),
     ("descent.path", "plot", "insight"),
     ("estimators.mlp", "plot_history", "insight"),
+    ("engine.network", "explain", "insight"),
+    ("engine.network", "formula", "insight"),
+    ("engine.network", "summary", "insight"),
+    ("estimators.looks", "explain", "insight"),
+    ("estimators.looks", "formula", "insight"),
+    ("estimators.looks", "plot_history", "insight"),
+    ("estimators.looks", "plot_network", "insight"),
+    ("estimators.looks", "replay", "insight"),
+    ("estimators.looks", "summary", "insight"),
 }
 
 

@@ -116,13 +116,27 @@ class Network:
     def activations(self) -> tuple[Activation, ...]:
         return tuple(layer.activation for layer in self.layout.layers)
 
-    def formula(self) -> str:
-        """The composition as the handout writes it.
+    def formula(self, numbers: bool = False) -> Any:
+        """The composition as the handout writes it, a str: see `chainrule.insight.formula.formula`.
 
         >>> Network([2, 3, 3, 1], activation="sigmoid", seed=0).formula()
         'ŷ = A_3ᵀ sigmoid(A_2ᵀ sigmoid(A_1ᵀ x + b_1) + b_2) + b_3'
         """
-        return self.layout.formula()
+        from chainrule.insight.formula import formula
+
+        return formula(self, numbers)
+
+    def summary(self) -> Any:
+        """Layers, shapes, parameters, memory: see `chainrule.insight.formula.summary`."""
+        from chainrule.insight.formula import summary
+
+        return summary(self)
+
+    def explain(self, x: Any, y: Any, weight: Any, loss: Any = "squared") -> Any:
+        """∂E/∂w of one weight, factor by factor, with numbers: see `chainrule.insight.explain.explain`."""
+        from chainrule.insight.explain import explain
+
+        return explain(self, x, y, weight, loss=loss)
 
     def __call__(self, X: Any) -> np.ndarray:
         """ŷ (N × D_L) of the rows of X (N × D_0); one sample x of D_0 numbers gives one ŷ of D_L numbers."""

@@ -69,6 +69,14 @@ class Run:
         return self.average if self.plan.average is not None else self.w
 
     @property
+    def gradient(self) -> np.ndarray:
+        """What the method was given in the last step: of the mean, with penalties, clipped; 0 where w is frozen."""
+        found = np.zeros_like(self.w)
+        for lo, hi, _ in self._how.pieces:
+            found[lo:hi] = self._desk.grads[0, lo:hi]
+        return found
+
+    @property
     def n_rows(self) -> int:
         return len(self.X)
 

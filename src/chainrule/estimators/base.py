@@ -18,12 +18,14 @@ from chainrule.engine.threads import one_blas_thread
 from chainrule.network import LOSSES, Layout, Loss, get_activation, own_loss
 from chainrule.network.rows import is_row
 from chainrule.training import Checkpointer, EvaluationJournal, History
+from chainrule.training.audit import audit
 from chainrule.training.checkpoint import check_every
 
 from .blocks import dense_if_small, row_blocks
 from .callbacks import CallbackMixin
 from .follower import NON_FINITE
 from .heldout import HeldOut, own_sets
+from .looks import LooksMixin
 from .own_functions import check_functions
 from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, own_generator, solver_name
 from .solvers import Job, fit_lbfgs, fit_stochastic
@@ -73,7 +75,7 @@ def is_function(loss: Any) -> bool:
     return callable(loss) and not isinstance(loss, Loss)
 
 
-class BaseMLP(CallbackMixin, BaseEstimator):
+class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
     """What classifier and regressor share: checking, first weights, fitting, predicting."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
@@ -167,6 +169,9 @@ class BaseMLP(CallbackMixin, BaseEstimator):
             stochastic = solver_name(self) not in WHOLE_BATCH
             if stochastic and not self._has_records():
                 self._start_records()
+            self.__dict__.pop("recording_", None)
+            if self.audit:
+                audit(self.network_, self._loss_row(), checked_X, self._smoothed(Y), float(self.alpha))
             with one_blas_thread():
                 (fit_stochastic if stochastic else fit_lbfgs)(self, checked_X, Y, weights, job)
         if not np.isfinite(self.network_.w).all():

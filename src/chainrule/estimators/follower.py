@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.descent import DivergenceError
-from chainrule.training import Event, Outcome
+from chainrule.training import Event, Material, Outcome, Recorder
 
 from .settings import Descent
 
@@ -34,24 +34,43 @@ def warn(words: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(words, category, stacklevel=level)
 
 
+class Shuffle:
+    """The order of rows of one epoch after another, as scikit-learn draws it; where it is not wanted, as they are."""
+
+    def __init__(self, n_rows: int, generator: np.random.RandomState, wanted: bool):
+        self.now = np.arange(n_rows)
+        self._generator, self._wanted = generator, wanted
+
+    def __call__(self) -> np.ndarray:
+        """The rows of the next epoch."""
+        if not self._wanted:
+            return np.empty(0, np.int64)
+        # As sklearn.utils.shuffle does it: a shuffled arange indexes the order of the epoch before.
+        moved = np.arange(len(self.now))
+        self._generator.shuffle(moved)
+        self.now = self.now[moved]
+        return self.now
+
+
+class Permutation:
+    """The order of rows of one epoch after another, each a permutation of its own."""
+
+    def __init__(self, n_rows: int, generator: np.random.Generator):
+        self._n, self._generator = n_rows, generator
+
+    def __call__(self) -> np.ndarray:
+        """The rows of the next epoch."""
+        return self._generator.permutation(self._n)
+
+
 class Follower:
     """A consumer of events that keeps the model's records as scikit-learn keeps them."""
 
     def __init__(self, model: Any, descent: Descent, n_rows: int):
         self.model, self.descent = model, descent
         self._n = n_rows
-        self._order = np.arange(n_rows)
+        self.order = Shuffle(n_rows, model._random_state, model.shuffle)
         self._seen = len(model.history_)
-
-    def order(self) -> np.ndarray:
-        """The rows of the next epoch."""
-        if not self.model.shuffle:
-            return np.empty(0, np.int64)
-        # As sklearn.utils.shuffle does it: a shuffled arange indexes the order of the epoch before.
-        moved = np.arange(self._n)
-        self.model._random_state.shuffle(moved)
-        self._order = self._order[moved]
-        return self._order
 
     def __call__(self, event: Event) -> str | None:
         """Record the event; a reason where scikit-learn would stop: too many epochs that are not better by tol."""
@@ -123,7 +142,7 @@ class Follower:
         data = {name: own[name] for name in _COUNTERS if name in own}
         data |= {name: None if own[name] is None else list(own[name]) for name in _LISTS}
         data |= {"step": self.descent.step, "history": self.model.history_.snapshot()[0]}
-        return data, {"order": self._order.astype(np.int64)}
+        return data, {"order": self.order.now.astype(np.int64)}
 
     def restore(self, data: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Go on where `snapshot` was made."""
@@ -132,7 +151,20 @@ class Follower:
                 setattr(self.model, name, data[name])
         self.descent.step = float(data["step"])
         self.model.history_.restore(data["history"], {})
-        self._order = arrays["order"]
+        self.order.now = arrays["order"]
+
+
+def recorded(model: Any, run: Any, rows: Any, order: Any, sizes: Any) -> tuple[Any, list[Any]]:
+    """(the step sizes, the rules to put first): with record=True, of a fit that is recorded in `model.recording_`.
+
+    `rows` is (X, Y, weights) as the run has them, `order` an object of this module, `sizes` a function of the epoch.
+    """
+    if not model.record:
+        return sizes, []
+    X, Y, weights = rows
+    recorder = Recorder(run, Material(run.plan, X, Y, weights, order))
+    model.recording_ = recorder.recording
+    return recorder.watched(sizes), [recorder]
 
 
 def sentence(why: Exception) -> str:

@@ -107,6 +107,8 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
         max_time=None,
         n_threads=None,
         progress=False,
+        record=False,
+        audit=False,
     ):
         store(self, CLASSIFIER_PARAMETERS, locals())
 
@@ -314,6 +316,8 @@ scale. The guide "From scikit-learn" has the whole table.
         max_time=None,
         n_threads=None,
         progress=False,
+        record=False,
+        audit=False,
     ):
         store(self, PARAMETERS, locals())
 

@@ -136,6 +136,13 @@ _OWN = [
               "Threads of the engine; None: all that are available. The result has the same bits for any number.",
               "int ≥ 1 or None"),
     Parameter("progress", False, ["boolean"], "Draw a progress bar on standard error.", "bool"),
+    Parameter("record", False, ["boolean"],
+              "Keep w and the method's state at epoch ends in recording_, for replay, explain and pictures of the "
+              "descent, and the training rows with them. At most 64 MB: the more epochs, the fewer of them are kept. "
+              "Not a bit of the fit changes.", "bool"),
+    Parameter("audit", False, ["boolean"],
+              "Before training, hold the gradient of a few random weights to central differences in float64; where "
+              "they part, fit is an error and trains nothing.", "bool"),
 ]  # fmt: skip
 
 _REGRESSION_LOSSES = {
@@ -223,6 +230,8 @@ _ATTRIBUTES = [
     Attribute("network_", "Network", "The network; its w holds all parameters."),
     Attribute("history_", "History", "Every epoch (lbfgs: iteration) as plain data, over all fits that went on; its "
               "`loss` is the mean over rows of the sum over outputs, without the penalty."),
+    Attribute("recording_", "Recording", "With record=True: `epochs` (0 for the start) and `points`, the w that the "
+              "steps moved at the end of each, of the last fit."),
 ]  # fmt: skip
 
 ATTRIBUTES: dict[str, Attribute] = {row.name: row for row in _ATTRIBUTES}

@@ -19,6 +19,7 @@ from chainrule.training import (
     MaxTime,
     Outcome,
     ProgressBar,
+    Recording,
     Training,
     Watched,
     run,
@@ -26,11 +27,13 @@ from chainrule.training import (
 
 from .blocks import dense_if_small, open_run, row_blocks
 from .callbacks import FitTasks
-from .follower import NON_FINITE, Follower, sentence, warn
+from .follower import NON_FINITE, Follower, recorded, sentence, warn
 from .heldout import HeldOut, Watcher, _part, at_weights, split_off
 from .settings import Descent, plan_of, schedule_of
 
 INTERRUPTED = "Training interrupted by user."
+# Why a recording of lbfgs has points and no steps.
+_HIDDEN = "L-BFGS is SciPy's and hides its workspace; recording_ has the point of every iteration that is kept"
 
 
 @dataclass
@@ -60,10 +63,11 @@ def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) ->
     w = model.network_.w
     X = dense_if_small(X, w.dtype)
     plan = plan_of(model, model.network_.layout, model._loss_row(), descent, _batch_size(model, X.shape[0]))
-    with open_run(plan, w, X, model._smoothed(Y), weights, model.n_threads) as engine_run:
+    rows = X, model._smoothed(Y), weights
+    with open_run(plan, w, *rows, model.n_threads) as engine_run:
         if descent.state is not None:
             engine_run.state[...], engine_run.t = descent.state, descent.t
-        outcome = _train(model, descent, engine_run, sets, job)
+        outcome = _train(model, descent, engine_run, rows, sets, job)
         descent.state, descent.t = engine_run.state.copy(), engine_run.t
     model._descent = descent
     model.stopped_because_ = outcome.stopped_because
@@ -102,24 +106,20 @@ def _batch_size(model: Any, N: int) -> int:
     return int(min(model.batch_size, N))
 
 
-def _train(model: Any, descent: Descent, engine_run: Any, sets: list[HeldOut], job: Job) -> Outcome:
+def _train(model: Any, descent: Descent, engine_run: Any, rows: Any, sets: list[HeldOut], job: Job) -> Outcome:
     n_epochs = 1 if job.incremental else model.max_iter
     follower = Follower(model, descent, engine_run.n_rows)
     watch = Watcher(model, sets) if sets else None
     schedule = schedule_of(model)
     tasks = FitTasks(model, job.X, job.y, n_epochs, lambda: _fitted(model, engine_run), job.metadata)
     per_epoch = -(-engine_run.n_rows // engine_run.plan.batch_size)
-    training = Training(
-        engine_run,
-        n_epochs,
-        tasks.before(follower.order),
-        lambda epoch: descent.sizes(schedule, epoch, n_epochs, per_epoch),
-        watch,
-    )
+    sizes = lambda epoch: descent.sizes(schedule, epoch, n_epochs, per_epoch)  # noqa: E731
+    sizes, rules = recorded(model, engine_run, rows, follower.order, sizes)
+    rules += [follower, tasks, *([MaxTime(model.max_time)] if model.max_time else [])]
+    training = Training(engine_run, n_epochs, tasks.before(follower.order), sizes, watch)
     if model.early_stopping and np.isfinite(model.best_validation_score_):
         training.progress.start_from(Watched(score=model.best_validation_score_), model.network_.w)
     model.n_iter_ = 0
-    rules: list[Any] = [follower, tasks, *([MaxTime(model.max_time)] if model.max_time else [])]
     with ProgressBar(type(model).__name__) if model.progress else nullcontext() as drawn:
         try:
             return run(training, drawn, rules, job.checkpoint)
@@ -218,6 +218,9 @@ class _Iterations:
         self.model, self.objective, self.x, self.watch = model, objective, x, watch
         self.n_iter, self.reason = 0, ""
         self.drawn: ProgressBar | None = None
+        if model.record:
+            model.recording_ = Recording(why_not=_HIDDEN)
+            model.recording_.note(0, ({"t": 0}, {"w": x}))
         self._begin = tasks.before(lambda: np.empty(0))
         self._consumers: list[Any] = [tasks, *([MaxTime(model.max_time)] if model.max_time else [])]
         self._seen, self._start = len(model.history_), time.perf_counter()
@@ -242,6 +245,8 @@ class _Iterations:
             validation_score=seen.score,
             scores=seen.scores,
         )
+        if self.model.record:
+            self.model.recording_.note(self.n_iter, ({"t": self.n_iter}, {"w": self.x}))
         self.model.network_.w[:] = self.x
         self.model.loss_ = self.model._reported(loss, penalty)
         self.model.history_.add(replace(event, epoch=self._seen + self.n_iter))

@@ -31,9 +31,21 @@ from chainrule.descent import DivergenceError, get_method
 from chainrule.descent.schedules import get_schedule
 from chainrule.engine import Network, Plan, Run, error
 from chainrule.network import Layout, get_loss
-from chainrule.training import Checkpointer, MaxTime, Patience, ProgressBar, Randomness, Training, Watched, run
+from chainrule.training import (
+    Checkpointer,
+    MaxTime,
+    Patience,
+    ProgressBar,
+    Randomness,
+    Training,
+    Watched,
+    run,
+)
+from chainrule.training.audit import audit
 
+from .follower import Permutation, recorded
 from .kept import keep_table
+from .looks import LooksMixin
 from .parameters import TABLE_PARAMETERS, constraints, parameters_section, store
 
 # Rows up to which a batch size serves; beyond the last one it is the largest.
@@ -72,7 +84,7 @@ class Prepared:
         return self.X[rows], self.Y[rows], None if self.weights is None else self.weights[rows]
 
 
-class _TableModel(BaseEstimator):
+class _TableModel(LooksMixin, BaseEstimator):
     """What the two share: rows of a table in, a network that was stopped at its best epoch out."""
 
     task = ""
@@ -154,18 +166,23 @@ class _TableModel(BaseEstimator):
         epochs = self._epochs(len(train), batch)
         plan = Plan(layout, loss, get_method("adamw"), {"decay": self._decay(len(train))}, batch, 0.0, "float32")
         schedule = get_schedule("cosine")
-        with Run(plan, self.network_.w, *given.part(train), self.n_threads) as engine_run:
+        rows = given.part(train)
+        self.__dict__.pop("recording_", None)
+        if self.audit:
+            audit(self.network_, loss, *rows[:2])
+        with Run(plan, self.network_.w, *rows, self.n_threads) as engine_run:
             total = epochs * engine_run.steps_per_epoch
 
             def step_sizes(epoch: int) -> np.ndarray:
                 steps = np.arange(engine_run.steps_per_epoch) + epoch * engine_run.steps_per_epoch
                 return self.step_size * schedule(steps, total)
 
-            order = lambda: given.rng.permutation(len(train))  # noqa: E731
-            training = Training(engine_run, epochs, order, step_sizes, self._watch(given))
-            bar = ProgressBar() if self.progress else nullcontext()
-            rules: list[Any] = [Patience(self.patience)] if self.patience else []
+            order = Permutation(len(train), given.rng)
+            sizes, rules = recorded(self, engine_run, rows, order, step_sizes)
+            rules += [Patience(self.patience)] if self.patience else []
             rules += [MaxTime(self.max_time)] if self.max_time else []
+            training = Training(engine_run, epochs, order, sizes, self._watch(given))
+            bar = ProgressBar() if self.progress else nullcontext()
             with bar as drawn:
                 self.outcome_ = run(training, drawn or (lambda event: None), rules, given.checkpoint)
         self.history_ = self.outcome_.history
@@ -293,6 +310,8 @@ columns are part of the model, and of its file.
         random_state=None,
         n_threads=None,
         progress=False,
+        record=False,
+        audit=False,
     ):
         store(self, TABLE_PARAMETERS, locals())
 
@@ -381,6 +400,8 @@ Source: handout 1, 2; the clamp to the training range is RealMLP's (Holzmüller,
         random_state=None,
         n_threads=None,
         progress=False,
+        record=False,
+        audit=False,
     ):
         store(self, TABLE_PARAMETERS, locals())
 

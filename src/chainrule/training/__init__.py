@@ -7,6 +7,7 @@ from .journal import EvaluationJournal
 from .loggers import MLflow, TensorBoard
 from .loop import Outcome, Training, events, run
 from .progress import Progress, Watched
+from .recording import Material, Recorder, Recording
 from .stopping import MaxTime, Patience
 
 __all__ = [
@@ -17,12 +18,15 @@ __all__ = [
     "Event",
     "History",
     "MLflow",
+    "Material",
     "MaxTime",
     "Outcome",
     "Patience",
     "Progress",
     "ProgressBar",
     "Randomness",
+    "Recorder",
+    "Recording",
     "TensorBoard",
     "Training",
     "Watched",
