@@ -18,10 +18,12 @@ FLOORS = {
     "engine": 2,
     "training": 3,
     "estimators": 4,
+    "scores": 4.5,
     "insight": 5,
     "interchange": 5,
-    "scores": 5.25,
     "console": 5.5,
+    "console_look": 5.7,
+    "cli_look": 5.8,
     "cli": 6,
     "": 7,  # the door, __init__.py
 }

@@ -1,4 +1,4 @@
-"""Floor 6, scores: how good a table model is on given rows, beside the plain guess that ignores the columns."""
+"""Floor 4, scores: how good a model is on given rows, beside the plain guess that ignores the columns."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 
-from chainrule.data import Table
-
-# name -> words
-_WORDS = {
+# name -> what people read
+WORDS = {
     "accuracy": "accuracy: share of rows right (1 is perfect)",
     "log_loss": "log-loss: surprise at the true class (0 is perfect)",
     "roc_auc": "ROC AUC: order of the rows right (0.5 is chance, 1 is perfect)",
@@ -22,17 +21,17 @@ _WORDS = {
 
 def plain(model: Any, codes: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """The plain guess from the targets of the training rows: the share of each class, or (mean, median)."""
-    if model.task == "classification":
+    if is_classifier(model):
         counts = np.bincount(codes, weights, minlength=len(model.classes_))
         return np.asarray(counts / counts.sum())
     return np.array([np.average(codes, weights=weights), np.median(codes)])
 
 
 def of(
-    model: Any, X: Table, codes: np.ndarray, weights: np.ndarray | None, baseline: np.ndarray | None = None
+    model: Any, X: Any, codes: np.ndarray, weights: np.ndarray | None, baseline: np.ndarray | None = None
 ) -> dict[str, Any]:
     """Scores by name, those of the plain guess as NAME_baseline; a score that is not defined is left out."""
-    if model.task == "classification":
+    if is_classifier(model):
         p = model.predict_proba(X)
         found = _of_classes(codes, p, weights)
         if baseline is not None:
@@ -78,10 +77,10 @@ def _of_numbers(true: np.ndarray, found: np.ndarray, weights: np.ndarray | None)
 
 def show(result: dict[str, Any], title: str, say: Callable[[str], None]) -> None:
     """The scores as lines for people, the plain guess beside them."""
-    names = [name for name in _WORDS if name in result]
-    width = max(len(_WORDS[name]) for name in names)
+    names = [name for name in WORDS if name in result]
+    width = max(len(WORDS[name]) for name in names)
     plain_guess = f"   plain guess ({result['baseline']})" if "baseline" in result else ""
     say(f"{title}:{'':<{max(width + 3 - len(title), 1)}}{'network':>10}{plain_guess}")
     for name in names:
         base = result.get(f"{name}_baseline")
-        say(f"  {_WORDS[name]:<{width}}  {result[name]:>10.4g}" + ("" if base is None else f"   {base:.4g}"))
+        say(f"  {WORDS[name]:<{width}}  {result[name]:>10.4g}" + ("" if base is None else f"   {base:.4g}"))
