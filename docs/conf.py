@@ -14,15 +14,18 @@ import pages  # noqa: E402
 from pygments.lexers.special import TextLexer  # noqa: E402
 import reference  # noqa: E402
 
+from sphinx.util import logging  # noqa: E402
+
 import chainrule  # noqa: E402
 
+logger = logging.getLogger(__name__)
 project = "chainrule"
 author = "The chainrule developers"
 version = release = chainrule.__version__
 html_title = "chainrule"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_gallery.gen_gallery", "mathml"]
-exclude_patterns = ["_build", "site", "gallery", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "site", "gallery", "pictures", "sg_execution_times.rst"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 default_role = "literal"
 
@@ -81,7 +84,10 @@ def on_source(app, docname: str, source: list[str]) -> None:
         source[0] = with_contents(source[0].replace(*GALLERY))
     if pages.PICTURE.search(source[0]):
         page = DOCS / f"{docname}.md"
-        pages.run(page, drawn=page.parent / "drawn")
+        try:
+            pages.run(page, drawn=page.parent / "drawn")
+        except pages.PageError as error:
+            logger.warning("%s", error, location=docname)
 
 
 def on_docstring(app, what, name, thing, options, lines: list[str]) -> None:

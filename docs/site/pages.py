@@ -25,6 +25,8 @@ PICTURE = re.compile(r"\]\(drawn/([\w.-]+)\)")
 # Names of things in a picture stay text; the same page gives the same file.
 STYLE = {"svg.hashsalt": "chainrule", "svg.fonttype": "path", "savefig.bbox": "tight", "font.size": 10}
 SAME = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
+TOLERANCE = 1e-4  # processors round differently; whole numbers and words must be the same
 
 
 class PageError(AssertionError):
@@ -82,8 +84,19 @@ def _printed(where: str, code: str, names: dict) -> str:
 def _compare(where: str, expected: str | None, printed: str) -> None:
     if expected is None and not printed:
         return
-    if expected is None or not doctest.OutputChecker().check_output(expected, printed, SAME):
+    if expected is None or not doctest.OutputChecker().check_output(expected, _rounded_to(expected, printed), SAME):
         raise PageError(f"{where}: the page says\n{expected}\nbut it prints\n{printed}")
+
+
+def _rounded_to(expected: str, printed: str) -> str:
+    """What was printed, with the page's own number wherever the two agree to the tolerance."""
+    own = [m[0] for m in NUMBER.finditer(expected)]
+
+    def nearest(m: re.Match) -> str:
+        close = [text for text in own if abs(float(text) - float(m[0])) <= TOLERANCE * abs(float(text))]
+        return min(close, key=lambda text: (text != m[0], abs(float(text) - float(m[0])))) if close else m[0]
+
+    return NUMBER.sub(nearest, printed)
 
 
 def _draw(where: str, picture: str | None, drawn: Path | None, plt) -> None:
