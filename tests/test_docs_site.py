@@ -66,7 +66,9 @@ def test_the_site_builds(tmp_path):
         assert f'id="chainrule.{name}"' in page
     for page in html.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        assert not re.search(r'<(?:script|img|link)[^>]*(?:src|href)="(?:https?:)?//', text), f"{page.name} loads from elsewhere"
+        assert not re.search(r'<(?:script|img|link)[^>]*(?:src|href)="(?:https?:)?//', text), (
+            f"{page.name} loads from elsewhere"
+        )
         for picture in re.findall(r'<img[^>]* src="([^"#?]+)', text):
             assert (page.parent / picture).exists(), f"{page.name} shows {picture}, which is not there"
     for lesson in sorted((ROOT / "docs" / "course").glob("0*.md")):
