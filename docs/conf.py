@@ -11,9 +11,8 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS / "site"))
 
 import pages  # noqa: E402
-from pygments.lexers.special import TextLexer  # noqa: E402
 import reference  # noqa: E402
-
+from pygments.lexers.special import TextLexer  # noqa: E402
 from sphinx.util import logging  # noqa: E402
 
 import chainrule  # noqa: E402

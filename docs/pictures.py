@@ -41,12 +41,7 @@ PICTURES: tuple[Callable[[], None], ...] = (descent, paths, network)
 def main(folder: Path = FOLDER) -> None:
     """Draw all, and write the list of them."""
     folder.mkdir(exist_ok=True)
-    lines = [
-        "# The pictures of the README",
-        "",
-        "Drawn by `python docs/pictures.py`; nothing in them was retouched.",
-        "",
-    ]
+    lines = ["# The pictures of the README", "", "Drawn by `python docs/pictures.py`.", ""]
     for draw in PICTURES:
         draw()
         out = io.BytesIO()

@@ -15,4 +15,4 @@ fig, ax = plt.subplots(layout="constrained")
 ax.loglog(table.h, table.secant_error, "o-", label="secant")
 ax.loglog(table.h, table.central_error, "s-", label="central difference")
 ax.set(xlabel="h", ylabel="distance from the derivative", title="The derivative of eˣ at 1")
-ax.legend();  # fmt: skip
+ax.legend()

@@ -1,15 +1,16 @@
 """Pages whose code runs: what a page prints stands below its code, what it draws is an image that it names.
 
-A page is Markdown. Its ```python blocks run from top to bottom in one namespace. A ```text block right below one is what
-it prints (`...` stands for anything). A line `![what one sees](drawn/name.svg)` right below is the figure that it leaves
-open. The tests run a page to compare, the site runs it to draw.
+A page is Markdown. Its ```python blocks run from top to bottom in one namespace and an empty folder. A ```text block
+right below one is what it prints: `...` stands for anything, numbers with a point need to agree to four digits. A line
+`![what one sees](drawn/name.svg)` right below is the figure that it leaves open. The tests run a page to compare, the
+site runs it to draw.
 """
 
 import contextlib
 import doctest
 import io
 import re
-import warnings
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +62,11 @@ def run(page: Path, drawn: Path | None = None) -> dict:
     import matplotlib.pyplot as plt
 
     names: dict = {"__name__": page.stem}
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+    found = steps(page.read_text(encoding="utf-8"))
+    drawn = drawn and drawn.resolve()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), matplotlib.rc_context(STYLE):
         plt.close("all")
-        for step in steps(page.read_text(encoding="utf-8")):
+        for step in found:
             where = f"{page.name}, line {step.line}"
             _compare(where, step.printed, _printed(where, step.code, names))
             _draw(where, step.picture, drawn, plt)
