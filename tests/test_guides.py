@@ -11,6 +11,7 @@ GUIDES = DOCS / "guides"
 # Guide -> what it needs beside the package itself.
 NEEDS = {
     "beyond-scikit-learn": [],
+    "derivatives": [],
     "model-files": ["onnx", "onnxruntime"],
 }
 COURSE = sorted((DOCS / "course").glob("*.md"))

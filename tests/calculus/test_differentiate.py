@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 
 from chainrule.calculus import (
     UnsupportedError,
-    check_grad,
     derivative,
     grad,
     hessian,
     hvp,
     jacobian,
-    limit_table,
     record,
     secant_slope,
     slope,
@@ -248,52 +246,3 @@ def test_only_what_the_output_needs_is_kept():
 
     g = record(f, 1.0, 2.0, names=("x", "y"))
     assert str(g) == "n0 = x\nn1 = y\nn2 = 2.\nn3 = n0·n2"
-
-
-# ---------------------------------------------------------------- check_grad and the limit
-
-
-def test_a_rule_wrong_by_a_twentieth_of_a_percent_fails():
-    x = np.linspace(0.1, 1, 4)
-    assert check_grad(lambda x: np.sum(np.sin(x)), x)
-    report = check_grad(lambda x: np.sum(np.sin(x)), x, lambda x: 1.0005 * np.cos(x))
-    assert not report
-    assert "WRONG" in str(report)
-
-
-def test_a_check_says_where():
-    def wrong(x):
-        g = 2 * x
-        g[1, 2] += 0.01
-        return g
-
-    report = check_grad(lambda x: np.sum(x * x), np.ones((2, 3)), wrong)
-    assert report.index == (1, 2)
-    assert "x[1, 2]" in str(report)
-
-
-def test_kinks_are_named_and_no_failure():
-    report = check_grad(lambda x: np.sum(np.maximum(x, 0)), np.array([0.0, 1.0]))
-    assert report.ok
-    assert [kink.index for kink in report.kinks] == [(0,)]
-
-
-def test_kinks_do_not_excuse_nonsense():
-    assert not check_grad(lambda x: np.sum(np.abs(x)), np.array([0.0]), lambda x: np.array([1.5]))
-
-
-@pytest.mark.parametrize(("f", "exact"), [(np.sin, math.cos(0.7)), (np.exp, math.exp(0.7)), (lambda x: x**3, 3 * 0.49)])
-def test_the_limit_table_shows_truncation_and_rounding(f, exact):
-    table = limit_table(f, 0.7)
-    assert table.exact == pytest.approx(exact, rel=1e-14)
-    assert table.h[0] == 1e-1
-    assert table.h[-1] == pytest.approx(1e-12)
-    errors = table.secant_error
-    assert errors[0] > errors[3] > errors[6]  # truncation falls with h
-    assert errors[-1] > errors[7]  # rounding rises again
-    assert 1e-9 <= table.best_h <= 1e-6
-    assert str(table).count("\n") == 14 - 0
-
-
-def test_the_secants_slope_is_between_points():
-    assert secant_slope(lambda x: x**2, 1.0, np.array([1.0, 0.5])).tolist() == [3.0, 2.5]

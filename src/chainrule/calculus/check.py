@@ -52,7 +52,7 @@ class GradientCheck:
         if not single or np.size(stated) == 0:
             return f"the gradient agrees in all {np.size(stated)} entries"
         at = Entry(self.argument, self.index, self.stated[self.index], self.numerical[self.index], 0.0, 0.0)
-        return f"the gradient agrees; worst at {at.where}: stated {at.stated:.12g}, numerical {at.numerical:.12g}"
+        return f"the gradient agrees; worst at {at.where}: stated {at.stated:.9g}, numerical {at.numerical:.9g}"
 
 
 def check_grad(
@@ -93,7 +93,7 @@ def check_grad(
     kinks, where the slopes from the left and from the right differ and any value between is a derivative: x[1]
     >>> print(check_grad(lambda x, y: x * np.exp(y), (2.0, 0.0), lambda x, y: (np.exp(y), -x * np.exp(y))))
     the gradient is WRONG in 1 of 2 entries
-      y: stated -2, numerical 2.00000000003 (off by 4)
+      y: stated -2, numerical 2 (off by 4)
     why: the stated gradient by y is -1 times the numerical one: a minus is missing or too many
 
     Source: handout 5. PyTorch's gradcheck fails at kinks and gives two numbers; here kinks and causes are named.

@@ -106,11 +106,9 @@ class LimitTable:
             return "rounding alone, which grows as 1/h: f is a straight line here, as far as these steps tell"
         if self.best_h == np.min(self.h):
             return "truncation alone, which falls with h: these steps do not reach rounding"
-        meet = f", where 2·√(ε·|f/f''|) = {self.expected_h:.0e}" if np.isfinite(self.expected_h) else ""
-        return (
-            f"best at h = {self.best_h:.0e}{meet}: above it truncation, which falls with h (for central differences "
-            "with h²), below it rounding, which grows as 1/h"
-        )
+        meet = f" (expected: 2·√(ε·|f/f''|) = {self.expected_h:.0e})" if np.isfinite(self.expected_h) else ""
+        regimes = "above it truncation, falling with h, below it rounding, growing as 1/h"
+        return f"best at h = {self.best_h:.0e}{meet}: {regimes}"
 
     def __str__(self) -> str:
         lines = [f"f'({self.a:g}) = {self.exact:.12g}"]

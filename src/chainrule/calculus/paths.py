@@ -55,8 +55,11 @@ class Factors:
         head = f"∂{self.output}/∂{self.input} = {self.derivative + 0.0:.6g}"
         if not self.factors:
             return f"{head}, {'the function is its input' if self.output == self.input else 'no path leads there'}"
-        product = " · ".join(_some([f"∂{x.of}/∂{x.by}" for x in self.factors]))
-        return "\n".join([f"{head} = {product}" if len(self.factors) > 1 else head, *(f"  {x}" for x in self.factors)])
+        if 1 < len(self.factors) <= 5:
+            head += " = " + " · ".join(f"∂{x.of}/∂{x.by}" for x in self.factors)
+        elif len(self.factors) > 5:
+            head += f", the product of {len(self.factors)} factors"
+        return "\n".join([head, *(f"  {x}" for x in self.factors)])
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,18 @@ def counted(n: int) -> str:
 def _some(parts: Sequence[str]) -> list[str]:
     """All of a short sequence, the two ends of a long one."""
     return list(parts) if len(parts) <= 12 else [*parts[:5], "…", *parts[-5:]]
+
+
+def product(factors: Sequence[float]) -> float:
+    """The product, which overflows or underflows only if it does as a whole."""
+    mantissa, exponent = 1.0, 0
+    for x in factors:
+        mantissa, shift = math.frexp(mantissa * math.frexp(x)[0])
+        exponent += shift + math.frexp(x)[1]
+    try:
+        return math.ldexp(mantissa, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, mantissa)
 
 
 # ---------------------------------------------------------------- which steps a path may use
@@ -176,7 +191,7 @@ def largest_paths(
     found = []
     for rank in range(len(best.get(start, [])) if start in steps else 0):
         found.append(_followed(start, end, rank, best, inputs, slopes))
-    found.sort(key=lambda path: -_size(math.prod(path[1])))
+    found.sort(key=lambda path: -_size(product(path[1])))
     return _count(steps, start, end, inputs), found
 
 

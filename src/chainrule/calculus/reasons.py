@@ -46,7 +46,7 @@ class Entry:
 
     def __str__(self) -> str:
         gap = f"off by {abs(self.stated - self.numerical):.3g}"
-        return f"{self.where}: stated {self.stated:.12g}, numerical {self.numerical:.12g} ({gap})"
+        return f"{self.where}: stated {self.stated:.9g}, numerical {self.numerical:.9g} ({gap})"
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,13 @@ class Evidence:
         """Whether a stated value agrees with a numerical one, with some room for the error of differences."""
         return bool(np.all(np.abs(np.asarray(a) - b) <= 10 * (self.atol + self.rtol * np.abs(b))))
 
+    def step(self, entry: Entry, h: float) -> float:
+        """How far an entry is moved."""
+        return h * max(1.0, abs(float(self.points[self.names.index(entry.argument)][entry.index])))
+
     def difference(self, entry: Entry, h: float) -> float:
         """The central difference at an entry with another step."""
-        n = self.names.index(entry.argument)
-        step = h * max(1.0, abs(float(self.points[n][entry.index])))
+        n, step = self.names.index(entry.argument), self.step(entry, h)
         moved = []
         for s in (step, -step):
             points = [point.copy() for point in self.points]
@@ -117,7 +120,8 @@ def _of_differences(found: Evidence) -> Iterator[str]:
         finer = found.difference(e, found.h / 10)
         allowed = found.atol + found.rtol * abs(e.numerical)
         if e.jump:
-            yield f"f jumps at {e.where}, by about {abs(e.right - e.left) * found.h:.3g}: it has no derivative there"
+            size = abs(e.right - e.left) * found.step(e, found.h)
+            yield f"f jumps at {e.where}, by about {size:.3g}: it has no derivative there"
         elif e.is_kink(found.h):
             low, high = sorted((e.left, e.right))
             yield f"{e.where} is a kink: any number from {low:.6g} to {high:.6g} would do, {e.stated:.6g} does not"

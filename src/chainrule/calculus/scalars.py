@@ -95,13 +95,13 @@ class Scalars:
         shape, operands = np.shape(node.value), self._operands(node)
         used, slopes = [], []
         for place, i in enumerate(node.inputs):
-            used.append(np.broadcast_to(self.places[i], shape).ravel().tolist())
+            used.append(_spread(self.places[i], shape))
             rule = row.pullback(place)
             if rule is None or self.graph.nodes[i].kind == "constant":
                 slopes.append([None] * len(used[-1]))
             else:
                 back = rule(np.ones(shape, np.result_type(node.value))[()], node.value, *operands, **node.keywords)
-                slopes.append(np.broadcast_to(back, shape).ravel().tolist())
+                slopes.append(_spread(back, shape))
         for steps, by in zip(zip(*used, strict=True), zip(*slopes, strict=True), strict=True):
             kept = [(s, d) for s, d in zip(steps, by, strict=True) if s != _CONSTANT]
             yield tuple(s for s, _ in kept), tuple(d for _, d in kept)
@@ -252,6 +252,11 @@ class Scalars:
             return rule(1.0, row.function(*mixed), *mixed, **node.keywords)
 
         return record(local, *(operands[p] for p in varying)), [steps[p] for p in varying]
+
+
+def _spread(x: Any, shape: tuple[int, ...]) -> list[Any]:
+    """The elements of x, broadcast to a shape."""
+    return np.ravel(x if np.shape(x) == shape else np.broadcast_to(x, shape)).tolist()
 
 
 def _some(words: list[str]) -> list[str]:

@@ -14,7 +14,8 @@ import numpy as np
 from .differentiate import argument_names, grad, leaf, map_leaves, walk_back
 from .formula import MOST_STEPS, Written, written
 from .graph import Graph, Node, Tape, Traced, pruned, record
-from .paths import Factor, Factors, Paths, PathTerm, factors_of, largest_paths
+from .paths import Factor, Factors, Paths, PathTerm, factors_of, largest_paths, product
+from .primitives.row import UnsupportedError
 from .scalars import Scalars
 
 
@@ -99,7 +100,7 @@ class Trace:
         name, k = self._input(by)
         count, found = largest_paths(self.output, k, self._inputs, self._slopes, most)
         terms = tuple(
-            PathTerm(tuple(self.steps[i].name for i in steps), tuple(factors), float(np.prod(factors)))
+            PathTerm(tuple(self.steps[i].name for i in steps), tuple(factors), product(factors))
             for steps, factors in found
         )
         return Paths(self.steps[self.output].name, name, self.steps[k].derivative, count, terms)
@@ -247,6 +248,8 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
 
     def begin(x: Any, name: str) -> Traced:
         value = leaf(x, name)
+        if isinstance(value, Traced):
+            raise UnsupportedError("trace reads numbers, so it cannot stand inside a function that is differentiated")
         if np.isnan(value).any():
             raise ValueError(f"{name} {'is' if np.ndim(value) == 0 else 'has a'} NaN: every step after it would be NaN")
         names.append(name)
@@ -255,10 +258,8 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
     called = argument_names(f, len(args))
     out = f(*(map_leaves(begin, x, name) for x, name in zip(args, called, strict=True)))
     value = out._chainrule_value if isinstance(out, Traced) else out
-    if np.shape(value) != () or not isinstance(value, int | float | np.number | np.ndarray):
-        what = f"an array of shape {np.shape(value)}" if np.shape(value) else repr(value)
-        if isinstance(out, tuple | list | dict):
-            what = f"a {type(out).__name__}"
+    if not isinstance(value, int | float | np.number | np.ndarray) or np.shape(value):
+        what = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
         raise TypeError(
             f"trace follows one number, but the function returned {what}; add it up with np.sum, or trace one entry: "
             "lambda x: f(x)[0]"

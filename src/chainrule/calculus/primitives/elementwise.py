@@ -79,7 +79,7 @@ ARITHMETIC = [
         "remainder",
         lambda g, out, x, y: g,
         lambda g, out, x, y: -g * np.floor(x / y),
-        w.named("mod", r"\operatorname{mod}", 2),
+        w.named("mod", r"\operatorname{{mod}}", 2),
     ),
     unary("negative", lambda g, out, x: -g, w.NEGATIVE),
     unary("positive", lambda g, out, x: g, w.POSITIVE),

@@ -64,7 +64,7 @@ def plot_trace(trace: Trace, ax: Axes | None = None) -> Axes:
     if deep:
         size = (max(4.0, across * layout.width + 1.5), along * layout.layers + 0.8)
     else:
-        size = (along * layout.layers + 0.6, max(2.4, across * layout.width + 1.0))
+        size = (along * layout.layers + 0.6, across * layout.width + 0.5)
     ax = axes_or_new(ax, figsize=size)
 
     def at(place: Place) -> Place:
@@ -106,9 +106,12 @@ def _step(trace: Trace, k: int, words: str, place: Place, ax: Axes) -> None:
     }  # fmt: skip
     ax.text(x, y, words, ha="center", va="center", fontsize=9, bbox=box, zorder=3)
     white = {"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none", "alpha": 0.85}
-    half = 0.21 + 0.075 * words.count("\n")
+    half = 12 + 5.5 * words.count("\n")  # points from the middle of the box
     for dy, va, value, color in ((half, "bottom", step.value, BLUE), (-half, "top", step.derivative, RED)):
-        ax.text(x, y + dy, _number(value), ha="center", va=va, fontsize=8.5, color=color, zorder=4, bbox=white)
+        ax.annotate(
+            _number(value), (x, y), (0, dy), textcoords="offset points", ha="center", va=va, fontsize=8.5, color=color,
+            zorder=4, bbox=white,
+        )  # fmt: skip
 
 
 def _edges(trace: Trace, layout: Layout, at: Callable[[Place], Place], ax: Axes) -> None:

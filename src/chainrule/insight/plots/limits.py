@@ -71,6 +71,8 @@ def _slopes(table: LimitTable, ax: Axes) -> None:
     ax.plot(h, table.secant, color=ORANGE, marker="s", markersize=5, label="from the right (f(a+h) − f(a))/h")
     if np.isfinite(table.exact):
         ax.axhline(table.exact, color=RED, ls="--", lw=1, label=f"what the calculus returns: {table.exact:g}")
+    if table.sides.kind != "kink":
+        ax.set_yscale("symlog", linthresh=1.0)  # slopes that grow without bound, of either sign
     ax.set_ylabel(f"slope at {table.a:g}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
     titles = {
