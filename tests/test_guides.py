@@ -12,6 +12,7 @@ GUIDES = DOCS / "guides"
 NEEDS = {
     "beyond-scikit-learn": [],
     "derivatives": [],
+    "descent-pictures": ["matplotlib"],
     "model-files": ["onnx", "onnxruntime"],
 }
 COURSE = sorted((DOCS / "course").glob("*.md"))

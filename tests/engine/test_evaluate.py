@@ -1,11 +1,12 @@
 """Predictions and total errors: the tables that are kept give what tables made anew give, from several threads too."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from chainrule.engine import Network, TotalError, error, error_and_gradient, evaluate, predict
-from chainrule.engine.threads import Team
 from chainrule.network import get_loss
 
 NETWORKS = {
@@ -56,8 +57,8 @@ def test_threads_that_predict_at_once_do_not_disturb_each_other(N):
             found = predict(net.layout, net.w, X[thread], n_threads=1)
             wrong[thread] += not np.array_equal(found, right[thread])
 
-    with Team(4) as team:
-        team.run(work)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
     assert wrong.tolist() == [0, 0, 0, 0]
 
 

@@ -2,11 +2,15 @@
 
 import sys
 import threading
+import time
 
+import numpy as np
 import pytest
+from numba import njit
 
 from chainrule.engine import threads
-from chainrule.engine.threads import Pace, Team, available_threads, check_threads
+from chainrule.engine.source import kernels
+from chainrule.engine.threads import Crew, Pace, available_threads, check_threads
 
 
 def follow(pace, rate, slices):
@@ -39,17 +43,44 @@ def test_one_choice_is_never_sampled():
     assert used == [(1, 7), (1, 20), (1, 20), (1, 20), (1, 20)]
 
 
-def test_an_error_of_any_thread_is_raised_and_the_team_goes_on():
-    def fail(thread):
-        if thread == 1:
-            raise KeyError("from a worker")
+@pytest.fixture(scope="module")
+def mark():
+    """A kernel whose threads meet twice and each count their coming."""
+    enter, meet = kernels().enter, kernels().meet
 
-    with Team(2) as team:
-        with pytest.raises(KeyError, match="from a worker"):
-            team.run(fail)
-        seen = []
-        team.run(seen.append)
-        assert sorted(seen) == [0, 1]
+    @njit(nogil=True)
+    def mark(thread, n_threads, counter, came):
+        target = enter(thread, n_threads, counter)
+        target += n_threads
+        meet(counter, n_threads, target)
+        came[thread] += 1
+        meet(counter, n_threads, target + n_threads)
+
+    return mark
+
+
+def test_a_crew_runs_one_kernel_after_another_on_as_many_threads_as_asked(mark):
+    came, expected = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    with Crew(3) as crew:
+        for k in range(300):
+            n = (3, 1, 2)[k % 3]
+            if k % 100 == 50:
+                time.sleep(0.05)  # workers fall asleep
+            crew.run(mark, (came,), n)
+            expected[:n] += 1
+            assert came.tolist() == expected.tolist()
+
+
+def test_threads_end_with_their_crew(mark):
+    before = threading.active_count()
+    crew = Crew(3)
+    crew.run(mark, (np.zeros(3, np.int64),))
+    assert threading.active_count() == before + 2
+    workers = crew._workers
+    del crew  # nobody closes it
+    for worker in workers:
+        worker.join(10)
+    assert threading.active_count() == before
 
 
 def interrupted_at(instruction, code, function):
@@ -78,22 +109,18 @@ def interrupted_at(instruction, code, function):
     return False
 
 
-def test_an_interruption_anywhere_loses_no_thread():
-    """Threads that wait for one another all come, or none begins; the team goes on."""
-    meeting, came = threading.Barrier(2, timeout=20), []
-
-    def meet(thread):
-        meeting.wait()
-        came.append(thread)
-
-    instruction = 1
-    with Team(2) as team:
-        while interrupted_at(instruction, Team.run.__code__, lambda: team.run(meet)):
-            assert sorted(came) in ([], [0, 1])
-            came.clear()
-            team.run(meet)
-            assert sorted(came) == [0, 1]
-            came.clear()
+def test_an_interruption_anywhere_loses_no_thread(mark):
+    """Threads that wait for one another all come, or none begins; the crew goes on."""
+    came, instruction = np.zeros(2, np.int64), 1
+    with Crew(2) as crew:
+        crew.run(mark, (came,))
+        came[:] = 0
+        while interrupted_at(instruction, Crew.run.__code__, lambda: crew.run(mark, (came,))):
+            assert came.tolist() in ([0, 0], [1, 1])
+            came[:] = 0
+            crew.run(mark, (came,))
+            assert came.tolist() == [1, 1]
+            came[:] = 0
             instruction += 1
     assert instruction > 50
 

@@ -312,23 +312,32 @@ def test_where_ctrl_c_arrives(contexts, arrives, after_a_window):
 TWO_SHARDS = {"hidden": 300, "batch": 400, "N": 800, "watch": False}
 
 
-def test_ctrl_c_while_threads_are_being_started_leaves_none_waiting(job):
-    class Inbox:
-        def put(self, function):
-            real.put(function)
-            if function is not None:
-                interrupt()  # now the worker is at work, and would wait for ever if the other half never came
+def test_ctrl_c_while_threads_are_being_woken_leaves_none_waiting(job):
+    class Bell:
+        def __init__(self, real):
+            self.real, self.get = real, real.get
+
+        def put(self, message):
+            self.real.put(message)
+            if message:
+                interrupt()  # now the worker is awake, and would wait for ever if the other half never came
 
     each = weights_after_each_epoch(job, **TWO_SHARDS)
     j = job.Job(**TWO_SHARDS)
     with j.start(n_threads=2) as engine_run:
-        if engine_run._team.n < 2:
+        if engine_run._crew.n < 2:
             pytest.skip("one processor only")
         engine_run._pace = Pace((2,), 10)  # two threads, whatever is faster here
         training = j.training(engine_run)
         stream = events(training)
         next(stream)
-        real, engine_run._team._inbox[0] = engine_run._team._inbox[0], Inbox()
+        gate = engine_run._crew._gate
+        while not gate.asleep[1]:
+            time.sleep(0.01)
+        gate.bells[1].put(True)  # leaves the old bell
+        gate.bells[1] = Bell(gate.bells[1])
+        while not gate.asleep[1]:
+            time.sleep(0.01)
         with pytest.raises(KeyboardInterrupt):
             next(stream)
     assert j.w.tobytes() == each[len(training.history)]

@@ -16,6 +16,8 @@ import numpy as np
 
 from chainrule.calculus.graph import Graph
 
+from .elementary import WRITTEN
+
 # How each primitive is written for scalars in compiled Python. `maximum(z, 0)` keeps a NaN z: it must be seen. What is
 # computed once for a whole block is written with NumPy's functions, see `_WIDE`.
 VOCABULARY: dict[str, str] = {
@@ -33,12 +35,12 @@ VOCABULARY: dict[str, str] = {
     "exp": "exp({0})",
     "exp2": "np.exp2({0})",
     "expm1": "expm1({0})",
-    "log": "np.log({0})",
+    "log": "log({0})",
     "log2": "np.log2({0})",
     "log10": "np.log10({0})",
-    "log1p": "np.log1p({0})",
-    "sin": "np.sin({0})",
-    "cos": "np.cos({0})",
+    "log1p": "log1p({0})",
+    "sin": "sin({0})",
+    "cos": "cos({0})",
     "tan": "np.tan({0})",
     "sinh": "np.sinh({0})",
     "cosh": "np.cosh({0})",
@@ -52,7 +54,7 @@ VOCABULARY: dict[str, str] = {
     "arctan2": "np.arctan2({0}, {1})",
     "hypot": "np.hypot({0}, {1})",
     "logaddexp": "np.logaddexp({0}, {1})",
-    "erf": "math.erf({0})",
+    "erf": "erf({0})",
     "absolute": "abs({0})",
     "fabs": "abs({0})",
     "sign": "({one} if {0} > 0 else (-{one} if {0} < 0 else {0}))",
@@ -74,7 +76,7 @@ VOCABULARY: dict[str, str] = {
     "logical_not": "(not {0})",
     "isnan": "({0} != {0})",
 }
-_WIDE = {name: f"np.{name}({{0}})" for name in ("exp", "expm1", "tanh")}
+_WIDE = {name: f"np.{name}({{0}})" for name in WRITTEN} | {"erf": "math.erf({0})"}
 # A constant operand cannot be NaN, which leaves one comparison: one machine instruction.
 _WITH_CONSTANT = {"maximum": "({1} if {1} > {0} else {0})", "minimum": "({1} if {1} < {0} else {0})"}
 # The same number in another shape: a row's one number spread over its elements, or a length-1 axis taken off.

@@ -13,7 +13,7 @@ from .plan import ROWS_AT_A_TIME, Wiring, aligned, desk, unlocked
 from .records import Rows
 from .run import _block
 from .source import kernels
-from .threads import Team, available_threads
+from .threads import Crew, available_threads
 
 # The rows of a table are cut into at most this many shards, each with a gradient of its own.
 _MOST_SHARDS = 8
@@ -32,14 +32,6 @@ def _nothing(dtype: np.dtype) -> np.ndarray:
     return np.zeros(0, dtype)
 
 
-def _together(n: int, function: Callable[[int], object]) -> None:
-    if n == 1:
-        function(0)
-        return
-    with Team(n) as team:
-        team.run(function)
-
-
 def _threads(layout: Layout, rows: int, n_threads: int | None, most: int) -> int:
     most = min(most, rows * layout.n_weights // _WORTH_A_THREAD)
     if most <= 1:
@@ -56,6 +48,7 @@ class _Tables:
         self.rows, self.dtype, self.nothing = rows, dtype, _nothing(dtype)
         self.panels_size = 0 if rows <= _FEW_ROWS else panels_size
         self.net = wiring.net(self.nothing, layers, 0)
+        self.alone = Crew(1)
         self._spare: list[tuple[np.ndarray, np.ndarray]] = []
 
     def room(self, threads: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,8 +82,13 @@ def predict(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int | None 
     if panels.size:
         kernels().prepare(net)
     out = np.empty((N, layout.layers[-1].outputs), w.dtype)
-    kernel, rows = kernels().predict_rows, Rows(X, out, tables.nothing, _NOBODY, _NOBODY)
-    _together(n, lambda thread: kernel(thread, n, net, rows, at_once, work, tail, out))
+    rows = Rows(X, out, tables.nothing, _NOBODY, _NOBODY)
+    arguments = net, rows, at_once, work, tail, out
+    if n == 1:
+        tables.alone.run(kernels().predict_rows, arguments)
+    else:
+        with Crew(n) as crew:
+            crew.run(kernels().predict_rows, arguments)
     tables.give_back(work, panels)
     return out
 
@@ -104,7 +102,8 @@ def _shards(N: int) -> np.ndarray:
 class TotalError:
     """E(w) = Σ_i weight_i L(y_i, ŷ_i(w)) over rows that stay, and its gradient, for one w after another.
 
-    What does not depend on w is made once. It works in room of its own: two threads need two of them.
+    What does not depend on w is made once, threads among it. It works in room of its own: two callers at once need two
+    of them.
 
     dtype : the float width of w and of all that is computed; the other arguments are those of `error`
     """
@@ -122,7 +121,7 @@ class TotalError:
         self.K = layout.K
         self.net = wiring.net(_nothing(self.dtype), layers, panels_size)
         self.desk = desk(S, size, tail, layout.K, self.dtype)
-        self.n = _threads(layout, len(X), n_threads, S)
+        self.crew = Crew(_threads(layout, len(X), n_threads, S))
 
     def _run(self, kernel: Callable, w: np.ndarray) -> float:
         # The machine code trusts the length of w.
@@ -130,7 +129,7 @@ class TotalError:
             raise ValueError(f"w must have shape ({self.K},), got {w.shape}")
         net = self.net._replace(w=unlocked(np.ascontiguousarray(w, self.dtype)))
         kernels().prepare(net)
-        _together(self.n, lambda thread: kernel(thread, self.n, net, self.rows, self.desk, self.begins, self.at_once))
+        self.crew.run(kernel, (net, self.rows, self.desk, self.begins, self.at_once))
         return float(self.desk.sums[:, 0].sum())
 
     def error(self, w: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import cfunc, njit, typeof, types
 from numba.core import cgutils
 from numba.core.typing import signature
 from numba.extending import intrinsic
@@ -23,10 +23,21 @@ _OPTIONS = {
     "boundscheck": False,
 }
 
+# The counter that the threads of a kernel share, an entry a line of the processor's cache: how many have come to a
+# meeting, how many tasks there were, how many had come when this one began.
+MEETING, TASKS, BEGAN, COUNTER_SIZE = 0, 8, 16, 24
+
 # Inner functions are never called from Python: without their wrappers they compile in half the time.
 compiled = njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 # Only what Python calls is cached on disk: the rest is compiled into it.
 entry = njit(**_OPTIONS, cache=True)
+
+
+def machine_code(kernel, arguments: tuple):
+    """The kernel for arguments of these types, to be called without looking up their types, which takes longest."""
+    kinds = tuple(typeof(argument) for argument in arguments)
+    kernel.compile(kinds)
+    return kernel.overloads[kinds].entry_point
 
 
 def row_function(pattern: str, dtype: str):

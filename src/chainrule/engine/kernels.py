@@ -9,7 +9,19 @@ making an array view costs more than a small product. `layers` has one line a la
 
 import numpy as np
 
-from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, copy, entry, give_way
+from chainrule.engine.jit import (
+    BEGAN,
+    MEETING,
+    TASKS,
+    address,
+    atomic_add,
+    atomic_load,
+    call,
+    compiled,
+    copy,
+    entry,
+    give_way,
+)  # fmt: skip
 from chainrule.engine.tiles import PANEL_BYTES, ROWS, pack_columns, tile
 
 # Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w, of
@@ -24,6 +36,7 @@ INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE = range(5)
 ALPHA, L1, DECAY, CLIP = range(4)
 
 SPINS_BEFORE_YIELD = 4_000
+SPINS_BEFORE_SLEEP = 5_000
 # A row of so few numbers is copied by a loop: the call of a copying function alone takes as long.
 SHORT_ROW = 8
 
@@ -273,16 +286,39 @@ def shard_gradient(net, rows, lo, hi, work, s, tail, g, key):
 
 
 @compiled
+def enter(thread, n_threads, counter):
+    """Thread 0 lets the others in; returns how many had come to meetings before, from which `meet` counts on."""
+    if thread == 0:
+        counter[BEGAN] = counter[MEETING]
+        if n_threads > 1:
+            atomic_add(counter, TASKS, 1)
+    return counter[BEGAN]
+
+
+@compiled
 def meet(counter, n_threads, target):
     """Wait until all threads are here: each adds one, the last makes the counter reach the target."""
     if n_threads == 1:
         return
-    atomic_add(counter, 0, 1)
+    atomic_add(counter, MEETING, 1)
     spins = 0
-    while atomic_load(counter, 0) < target:
+    while atomic_load(counter, MEETING) < target:
         spins += 1
         if spins > SPINS_BEFORE_YIELD:
             give_way()
+
+
+@entry
+def wait_for_task(counter, seen):
+    """Whether there is a task after number `seen`, or soon will be: a moment is waited for it."""
+    spins = 0
+    while atomic_load(counter, TASKS) <= seen:
+        spins += 1
+        if spins > SPINS_BEFORE_YIELD:
+            give_way()
+        if spins > SPINS_BEFORE_SLEEP:
+            return False
+    return True
 
 
 @compiled
@@ -390,7 +426,7 @@ def train_steps(
     N, S = rows.X.shape[0], desk.grads.shape[0]
     per_epoch = (N + batch - 1) // batch
     named = 1 if rows.order.size > 0 else 0
-    round_ = 0
+    target = enter(thread, n_threads, counter)
     for step in range(first, last):
         epoch, k, t = step // per_epoch, step % per_epoch, t0 + (step - first)
         lo = k * batch
@@ -399,8 +435,8 @@ def train_steps(
         used = (hi - lo + size - 1) // size  # a last, short batch may need fewer shards
         key = keyed(keyed(np.uint32(0), seed), t)
         pack_weights(thread, n_threads, net)
-        round_ += 1
-        meet(counter, n_threads, round_ * n_threads)
+        target += n_threads
+        meet(counter, n_threads, target)
         for s in range(thread, used, n_threads):
             begin = lo + s * size
             end = min(hi, begin + size)
@@ -409,8 +445,8 @@ def train_steps(
                 net, rows, at + begin, at + end, desk.work, s, desk.tail,
                 address(desk.grads, s * desk.grads.shape[1]), key,
             )  # fmt: skip
-        round_ += 1
-        meet(counter, n_threads, round_ * n_threads)
+        target += n_threads
+        meet(counter, n_threads, target)
         total, mass = 0.0, 0.0
         for s in range(used):
             total += desk.sums[s, 0]
@@ -419,8 +455,8 @@ def train_steps(
             factor = 1.0
             if how.rules[CLIP] > 0.0:
                 collect_all(thread, n_threads, net, desk, how, used, mass)
-                round_ += 1
-                meet(counter, n_threads, round_ * n_threads)
+                target += n_threads
+                meet(counter, n_threads, target)
                 norm = 0.0
                 for p in range(how.pieces.shape[0]):
                     norm += how.squares[p]
@@ -429,8 +465,8 @@ def train_steps(
             move(
                 thread, n_threads, net, desk, how, used, mass, factor, t, step_sizes[step - first], mixes[step - first]
             )
-        round_ += 1
-        meet(counter, n_threads, round_ * n_threads)
+        target += n_threads
+        meet(counter, n_threads, target)
         if thread == 0 and mass > 0.0:
             penalty = 0.0
             for p in range(how.pieces.shape[0]):
@@ -449,8 +485,9 @@ def prepare(net):
 
 
 @entry
-def total_gradient(thread, n_threads, net, rows, desk, begins, at_once):
+def total_gradient(thread, n_threads, counter, net, rows, desk, begins, at_once):
     """E and its gradient over all rows: shard s takes rows begins[s]:begins[s+1], `at_once` at a time."""
+    target = enter(thread, n_threads, counter)
     work, tail, grads = desk.work, desk.tail, desk.grads
     K = net.w.size
     for s in range(thread, grads.shape[0], n_threads):
@@ -465,11 +502,13 @@ def total_gradient(thread, n_threads, net, rows, desk, begins, at_once):
             desk.sums[s, 0] += total
             for i in range(K):
                 grads[s, i] += work[s, piece + i]
+    meet(counter, n_threads, target + n_threads)
 
 
 @entry
-def total_error(thread, n_threads, net, rows, desk, begins, at_once):
+def total_error(thread, n_threads, counter, net, rows, desk, begins, at_once):
     """E over all rows, no gradient; shards as in `total_gradient`."""
+    target = enter(thread, n_threads, counter)
     work, tail = desk.work, desk.tail
     for s in range(thread, desk.sums.shape[0], n_threads):
         desk.sums[s, 0] = 0.0
@@ -477,11 +516,13 @@ def total_error(thread, n_threads, net, rows, desk, begins, at_once):
             hi = min(begins[s + 1], lo + at_once)
             x, y, _ = fetch(rows, lo, hi, work, s, tail)
             desk.sums[s, 0] += error_of_rows(net, x, y, hi - lo, work, s, tail, np.uint32(0), rows, lo)
+    meet(counter, n_threads, target + n_threads)
 
 
 @entry
-def predict_rows(thread, n_threads, net, rows, at_once, work, tail, out):
+def predict_rows(thread, n_threads, counter, net, rows, at_once, work, tail, out):
     """ŷ of every row into out, `at_once` at a time (in link form: the raw score)."""
+    target = enter(thread, n_threads, counter)
     X = rows.X
     N, D = X.shape[0], out.shape[1]
     for p in range(thread, (N + at_once - 1) // at_once, n_threads):
@@ -490,3 +531,4 @@ def predict_rows(thread, n_threads, net, rows, at_once, work, tail, out):
         for i in range(hi - lo):
             for j in range(D):
                 out[lo + i, j] = work[thread, at + i * D + j]
+    meet(counter, n_threads, target + n_threads)

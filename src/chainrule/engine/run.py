@@ -10,7 +10,7 @@ import numpy as np
 from .plan import Plan, Wiring, aligned, desk, unlocked
 from .records import Move, Rows
 from .source import kernels, method_address
-from .threads import Pace, Team, check_threads
+from .threads import Crew, Pace, check_threads
 
 _FIRST_SLICE_FLOP = 2e7
 # The arrays of a run that its steps move.
@@ -57,11 +57,10 @@ class Run:
             method_address(plan.method, str(dtype)), plan.hyper_table(), plan.rules(), self.state, self.average,
             pieces, *np.zeros((2, len(pieces))),
         )  # fmt: skip
-        self._counter = np.zeros(8, np.int64)
         self.at_slice: Callable[[], None] | None = None
-        self._team = Team(min(check_threads(n_threads), S))
+        self._crew = Crew(min(check_threads(n_threads), S))
         flop = 6 * plan.batch_size * plan.layout.n_weights
-        self._pace = Pace(_powers_of_two(self._team.n), int(_FIRST_SLICE_FLOP / flop))
+        self._pace = Pace(_powers_of_two(self._crew.n), int(_FIRST_SLICE_FLOP / flop))
 
     @property
     def result(self) -> np.ndarray:
@@ -93,8 +92,10 @@ class Run:
         """
         orders = np.ascontiguousarray(orders, np.int64)
         total = len(orders) * self.steps_per_epoch
-        sizes = np.broadcast_to(np.asarray(step_sizes, float), total)  # read-only, the kernels get copies
+        sizes = np.empty(total)
+        sizes[...] = step_sizes
         tally = np.zeros((len(orders), 2))
+        rows = Rows(self.X, self.Y, self.weights, orders.ravel(), self.names)
         done = 0
         while done < total:
             if self.at_slice is not None:
@@ -102,24 +103,17 @@ class Run:
             n, count = self._pace.next()
             count = min(total - done, count)
             started = time.perf_counter()
-            self._steps(n, orders, done, done + count, sizes[done : done + count].copy(), tally)
+            self._steps(n, rows, done, done + count, sizes[done : done + count], tally)
             self._pace.note(n, count, time.perf_counter() - started)
             done += count
         return tally / len(self.X)
 
-    def _steps(self, n: int, orders: np.ndarray, first: int, last: int, sizes: np.ndarray, tally: np.ndarray) -> None:
-        kernel = kernels().train_steps
-        self._counter[:] = 0
-        rows = Rows(self.X, self.Y, self.weights, orders.ravel(), self.names)
-        mixes = self._mixes(last - first)
-
-        def work(thread: int) -> None:
-            kernel(
-                thread, n, self._counter, self._net, rows, self._desk, self._how,
-                self.plan.seed, self.plan.batch_size, first, last, self.t + 1, sizes, mixes, tally,
-            )  # fmt: skip
-
-        self._team.run(work, n)
+    def _steps(self, n: int, rows: Rows, first: int, last: int, sizes: np.ndarray, tally: np.ndarray) -> None:
+        arguments = (
+            self._net, rows, self._desk, self._how, self.plan.seed, self.plan.batch_size, first, last, self.t + 1,
+            sizes, self._mixes(last - first), tally,
+        )  # fmt: skip
+        self._crew.run(kernels().train_steps, arguments, n)
         self.t += last - first
 
     def _mixes(self, count: int) -> np.ndarray:
@@ -144,7 +138,7 @@ class Run:
         self.t = int(numbers["t"])
 
     def close(self) -> None:
-        self._team.close()
+        self._crew.close()
 
     def __enter__(self) -> Run:
         return self

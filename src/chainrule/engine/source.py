@@ -21,6 +21,7 @@ from chainrule.descent.methods import Method
 from chainrule.network import Activation, Loss
 
 from .cache import directory, load_module, say
+from .elementary import WRITTEN
 from .emit import Block, Writer, loop
 
 _HERE = Path(__file__).parent
@@ -55,7 +56,7 @@ def _function(
 def _elementary(lines: Sequence[str], dtype: str) -> list[str]:
     """The imports of functions that we have written out for this float width."""
     text = "\n".join(lines)
-    used = [name for name in ("exp", "expm1", "tanh") if re.search(rf"(?<![.\w]){name}\(", text)]
+    used = [name for name in WRITTEN if re.search(rf"(?<![.\w]){name}\(", text)]
     return [f"from chainrule.engine.elementary import {name}_{dtype} as {name}" for name in used]
 
 

@@ -6,12 +6,18 @@ import os
 import queue
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
+
+from .jit import COUNTER_SIZE, TASKS, machine_code
+from .plan import aligned
+from .source import kernels
 
 # A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
 SLICE_SECONDS = 0.2
@@ -19,6 +25,7 @@ SLICE_SECONDS = 0.2
 _SAMPLE_SECONDS = 0.005
 _SAMPLES = 3
 _SLICES_BETWEEN_SAMPLES = 25
+_SHARE_OF_SLOW = 0.3
 
 
 def available_threads() -> int:
@@ -121,78 +128,97 @@ class Pace:
         return max(1, int(self._rates[n] * seconds)) if n in self._rates else self._first
 
     def note(self, n: int, units: int, seconds: float) -> None:
-        """What a slice took."""
-        self._rates[n] = units / max(seconds, 1e-9)
+        """What a slice took. One that was slow counts for a part: it may have met another process."""
+        rate, before = units / max(seconds, 1e-9), self._rates.get(n, 0.0)
+        self._rates[n] = max(rate, before + _SHARE_OF_SLOW * (rate - before))
         self._samples[n] += 1
 
 
-# One function that a team runs: its answers (an error or None, one a thread), and a bell that is rung after each.
-_Task = tuple[Callable[[int], Any], list[BaseException | None], queue.SimpleQueue]
+class _Gate:
+    """What a crew and its workers share: the counter of their kernels, the task, who is asleep and how to wake them."""
+
+    def __init__(self, n: int):
+        self.counter = aligned((COUNTER_SIZE,), np.int64)
+        self.task: tuple[int, int, Callable, tuple] | None = (
+            None  # its number, how many threads, the kernel, its arguments
+        )
+        self.asleep = [False] * n
+        self.bells: list[queue.SimpleQueue] = [queue.SimpleQueue() for _ in range(n)]
+
+    def close(self) -> None:
+        for bell in self.bells[1:]:
+            bell.put(False)
 
 
-class Team:
-    """n threads that run one function together, `function(thread)` for thread 0 … n−1, while the caller waits.
+def _serve(gate: _Gate, thread: int, wait: Callable) -> None:
+    """What a worker does: wait for the next task in compiled code for a moment, then asleep until a bell rings."""
+    seen = 0
+    while True:
+        if wait(gate.counter, seen):
+            seen = int(gate.counter[TASKS])
+            task = gate.task
+            # a task of fewer threads may be over by now, and the next one already laid out
+            if task is not None and task[0] == seen and thread < task[1]:
+                _, n, kernel, arguments = task
+                kernel(thread, n, gate.counter, *arguments)
+            task = None  # holds no arrays while it sleeps
+            continue
+        gate.asleep[thread] = True
+        # Either this sees the task that the crew laid out, or the crew sees that this is asleep.
+        if (gate.task is None or gate.task[0] <= seen) and not gate.bells[thread].get():
+            return
+        gate.asleep[thread] = False
 
-    The caller is none of them (but of a team of one): Ctrl-C arrives between any two instructions of the main thread,
-    and threads that wait for one another would wait for ever for one that it took away.
+
+class Crew:
+    """n threads, of which the caller is the first, that run one kernel together after another.
+
+    A kernel takes (thread, number of threads, counter, …), calls `enter` first and lets its threads `meet` last. The
+    workers begin when thread 0 enters, in compiled code: Ctrl-C arrives between any two instructions of Python, and so
+    before all of them begin or after all are done. Close it (or let it go) to end its threads.
     """
 
     def __init__(self, n: int):
         self.n = n
-        self._inbox: list[queue.SimpleQueue] = [queue.SimpleQueue() for _ in range(n if n > 1 else 0)]
-        self._workers = [
-            threading.Thread(target=self._work, args=(k, inbox), name=f"chainrule-{k}", daemon=True)
-            for k, inbox in enumerate(self._inbox)
-        ]
-        for worker in self._workers:
-            worker.start()
+        self._gate = _Gate(n)
+        self._ready: dict[Any, Callable] = {}
+        self._workers: list[threading.Thread] = []
+        if n > 1:
+            wait = kernels().wait_for_task
+            wait(self._gate.counter, -1)  # compiled before any worker calls it
+            self._workers = [
+                threading.Thread(target=_serve, args=(self._gate, k, wait), name=f"chainrule-{k}", daemon=True)
+                for k in range(1, n)
+            ]
+            for worker in self._workers:
+                worker.start()
+        self._end = weakref.finalize(self, self._gate.close)
 
-    @staticmethod
-    def _work(thread: int, inbox: queue.SimpleQueue) -> None:
-        last: _Task | None = None
-        while (task := inbox.get()) is not None:
-            if task is last:  # a caller that was interrupted sends it again, not knowing how far it had come
-                continue
-            function, answers, bell = last = task
-            error: BaseException | None = None
-            try:
-                function(thread)
-            except BaseException as raised:
-                error = raised
-            answers.append(error)
-            bell.put(None)
-
-    def run(self, function: Callable[[int], Any], n: int | None = None) -> None:
-        """Run it on the first n threads (all by default) and wait for them; an error of any thread is raised here.
-
-        An interruption is raised after all of them are done.
-        """
-        n = self.n if n is None else n
+    def run(self, kernel: Callable, arguments: tuple, n: int | None = None) -> None:
+        """Run it on the first n threads (all by default); arguments of one kernel must keep their types."""
+        n, gate = self.n if n is None else n, self._gate
+        if kernel not in self._ready:
+            self._ready[kernel] = machine_code(kernel, (0, n, gate.counter, *arguments))
+        code = self._ready[kernel]
         if n == 1:
-            function(0)
+            code(0, 1, gate.counter, *arguments)
             return
-        answers: list[BaseException | None] = []
-        task: _Task = function, answers, queue.SimpleQueue()
-        interruption: BaseException | None = None
-        while len(answers) < n:
-            try:
-                for inbox in self._inbox[:n]:
-                    inbox.put(task)
-                while len(answers) < n:
-                    task[2].get()
-            except BaseException as raised:
-                interruption = raised
-        for error in (interruption, *answers):
-            if error is not None:
-                raise error
+        try:
+            gate.task = int(gate.counter[TASKS]) + 1, n, code, arguments
+            for k in range(1, n):
+                if gate.asleep[k]:
+                    gate.bells[k].put(True)
+            code(0, n, gate.counter, *arguments)
+        finally:
+            gate.task = None
 
     def close(self) -> None:
-        for inbox in self._inbox:
-            inbox.put(None)
+        """End the threads."""
+        self._end()
         for worker in self._workers:
             worker.join()
 
-    def __enter__(self) -> Team:
+    def __enter__(self) -> Crew:
         return self
 
     def __exit__(self, *exc: object) -> None:

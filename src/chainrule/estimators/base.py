@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -32,6 +33,8 @@ from .solvers import Job, fit_lbfgs, fit_stochastic
 from .transfer import copy_layers, layers_of
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+# Parameters whose contents may change while they stay the same objects.
+_CONTAINERS = (list, dict, set, np.ndarray)
 # So many numbers are few: scikit-learn's checks of more of them take no time beside their prediction.
 _SMALL = 1 << 14
 _RECORDS = ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_", "_no_improvement_count")
@@ -83,6 +86,22 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
 
     coefs_ = _parameters("coefs_", "A", "A_1 … A_L, as views into `network_.w`: what is written there is used.")
     intercepts_ = _parameters("intercepts_", "b", "b_1 … b_L, as views into `network_.w`.")
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        """The names, read from the signature once: scikit-learn reads it at every call."""
+        return super()._get_param_names()
+
+    def _validate_params(self) -> None:
+        """scikit-learn's check, but not again while the parameters are the same objects."""
+        given = self.get_params(deep=False)
+        valid = self.__dict__.get("_valid_params")
+        if valid is not None and all(valid[name] is value for name, value in given.items()):
+            return
+        super()._validate_params()
+        contained = any(isinstance(value, _CONTAINERS) for value in given.values())
+        self._valid_params = None if contained else given
 
     def _hidden(self) -> list[int]:
         sizes = self.hidden_layer_sizes
@@ -172,7 +191,8 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
             self.__dict__.pop("recording_", None)
             if self.audit:
                 audit(self.network_, self._loss_row(), checked_X, self._smoothed(Y), float(self.alpha))
-            with one_blas_thread():
+            # minibatches are multiplied by tiles of our own
+            with nullcontext() if stochastic else one_blas_thread():
                 (fit_stochastic if stochastic else fit_lbfgs)(self, checked_X, Y, weights, job)
         if not np.isfinite(self.network_.w).all():
             raise ValueError(NON_FINITE)
@@ -223,7 +243,8 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
 
     def __getstate__(self):
         # what was derived of a function of the user's is derived again where it is needed
-        return {name: value for name, value in super().__getstate__().items() if name != "_own_loss_row"}
+        left_out = ("_own_loss_row", "_valid_params")
+        return {name: value for name, value in super().__getstate__().items() if name not in left_out}
 
     def _spread(self, Y: np.ndarray) -> np.ndarray:
         return Y

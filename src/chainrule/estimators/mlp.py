@@ -161,7 +161,15 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
         unseen = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unseen):
             raise ValueError(f"y has the class {unseen[0]!s}, which y of fit has not")
-        return X, self._label_binarizer.transform(y).astype(bool)
+        return X, self._encoded(y)
+
+    def _encoded(self, y) -> np.ndarray:
+        """Y of checked labels, as `transform` makes it without its checks, which cost more than an epoch."""
+        kind, classes = self._label_binarizer.y_type_, self._label_binarizer.classes_
+        if np.ndim(y) != 1 or kind not in ("binary", "multiclass") or len(classes) < 2:
+            return self._label_binarizer.transform(y).astype(bool)
+        codes = np.searchsorted(classes, y)
+        return codes[:, None] == (1 if kind == "binary" else np.arange(len(classes)))
 
     def _validated(self, X, y, reset):
         X, y = validate_data(
@@ -176,7 +184,7 @@ resolution, here it is exact (from the raw score). The guide "From scikit-learn"
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y))
-        return X, self._label_binarizer.transform(y).astype(bool)
+        return X, self._encoded(y)
 
     def _check_classes(self, classes) -> None:
         if self.warm_start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from chainrule.descent import Objective, Path
 from chainrule.engine import Network
-from chainrule.engine.threads import Team, check_threads
+from chainrule.engine.threads import check_threads
 from chainrule.network import Layout
 
 from .planes import Plane, axes_plane, count, given_plane, orthonormal, principal_plane, random_plane
@@ -191,9 +192,15 @@ def _error_of(
     """(the network, how to make a function w -> E(w) for one thread, rows, what E is)."""
     if isinstance(model, Network):
         name = getattr(loss, "name", loss) or "squared"
-        objective = model.objective(X, y, loss=loss or "squared", weights=sample_weight)
+        how = {"loss": loss or "squared", "weights": sample_weight}
+        model.error(X, y, **how)  # whatever is wrong is said here
         rows = len(np.atleast_2d(X))
-        return model, lambda: objective, rows, f"E(w), the {name} loss summed over {count(rows, 'row')}"
+        return (
+            model,
+            lambda: model.objective(X, y, **how),
+            rows,
+            f"E(w), the {name} loss summed over {count(rows, 'row')}",
+        )
     if not hasattr(model, "get_params"):
         raise TypeError(
             "error_surface takes a fitted MLPClassifier, MLPRegressor, TableClassifier or TableRegressor, or a "
@@ -365,15 +372,24 @@ def _evaluated(
 ) -> np.ndarray:
     """E at point 0 … count − 1. Each value is one thread's alone: its bits do not depend on how many there are."""
     values = np.empty(count)
+    stopped: list[bool] = []
 
     def work(thread: int) -> None:
         E = make()
         with np.errstate(all="ignore"):
             for k in range(thread, count, workers):
+                if stopped:
+                    return
                 values[k] = E(point(k))
 
-    with Team(workers) as team:
-        team.run(work)
+    if workers == 1:
+        work(0)
+        return values
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            list(pool.map(work, range(workers)))
+        finally:
+            stopped.append(True)  # Ctrl-C ends the others too
     return values
 
 

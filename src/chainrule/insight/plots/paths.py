@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,8 +49,8 @@ def plot_path(
     Two numbers: contour lines of F (through the points that have an arrow), the path, and arrows in the direction of
     ∇F there, all of one length, at a right angle to the contours; axes are equal, so that it is seen as one. One
     number: F as a curve, with its tangents at the points visited. More: F on the plane through the best point along
-    the path's two principal directions, or two of your choice; arrows only at points that lie in the plane, since
-    elsewhere the contours are not those of the point. The share of variance and a warning are written under it.
+    the path's two principal directions, or two of your choice; arrows only where the whole path lies in the plane,
+    since the contours are not those of other points. The share of variance and a warning are written under it.
 
     Parameters
     ----------
@@ -119,12 +120,15 @@ def _heights(values: np.ndarray, surface: Surface) -> np.ndarray | None:
 
 
 def _gradients(path: Path, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
-    """(numbers of the points that get an arrow, the arrows): points in the plane, apart from one another."""
+    """(numbers of the points that get an arrow, the arrows); none where the path leaves the plane.
+
+    There the contours are not those of the points, and an arrow would not be orthogonal to them.
+    """
     points: Any = surface.path
     width = float(np.ptp(surface.alphas))
     along = np.reshape(path.gradients, (len(path), -1)).astype(np.float64) @ surface.plane.directions.T
     sizes = np.linalg.norm(along, axis=1)
-    chosen = _apart(points / width, surface.in_plane & (sizes > 0))
+    chosen = _apart(points / width, (sizes > 0) & surface.in_plane.all())
     return chosen, _ARROW * width * along[chosen] / sizes[chosen, None]
 
 
@@ -267,17 +271,24 @@ def _shoot(path: Path, surface: Surface | None, function: Any, writer: Any, file
     line.set_visible(False)
     ax.title.set_alpha(0.0)
     canvas.draw()
-    film = Figure(figsize=still.get_size_inches(), dpi=dpi)
-    film.figimage(np.asarray(canvas.buffer_rgba()).copy())
-    top = film.add_axes(ax.get_position(), xlim=ax.get_xlim(), ylim=ax.get_ylim())
+    film = Figure(figsize=(still.get_figwidth(), still.get_figheight()), dpi=dpi)
+    film.figimage(np.asarray(canvas.buffer_rgba()).copy(), zorder=-1)
+    top = film.add_axes(ax.get_position().bounds)
+    top.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
     top.set_axis_off()
     growing = draw_path(top, points, "")
     shown = np.unique(np.linspace(0, len(points) - 1, min(_FRAMES, len(points))).round().astype(int))
-    with writer.saving(film, str(file), dpi):
+    writer.setup(film, str(file), dpi)
+    try:
         for k in [*shown, *[shown[-1]] * round(writer.fps)]:
             growing.set_data(*points[: k + 1].T)
             top.set_title(_step(path, k), fontsize="medium", pad=26)
             writer.grab_frame()
+    except BaseException:
+        with suppress(Exception):  # a program that waits for more frames is ended; its complaint is not the reason
+            writer.finish()
+        raise
+    writer.finish()
 
 
 def _step(path: Path, k: int) -> str:

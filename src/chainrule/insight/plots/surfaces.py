@@ -18,7 +18,7 @@ COLOURS = "Blues_r"  # the lower, the darker
 # Levels follow the logarithm where the median lies in this lowest part of the range.
 _LOW = 0.2
 # The lowest step of such levels: where this share of the values lies below it, but no smaller share of the range.
-_SEEN, _FINEST = 0.02, 1e-4
+_SEEN, _FINEST = 0.05, 1e-4
 _COLUMNS = 84  # of the small text under a figure
 
 
@@ -29,8 +29,8 @@ def contour_levels(values: np.ndarray, n: int = 16) -> np.ndarray:
 
     >>> contour_levels(np.linspace(0.0, 4.0, 100), 5)
     array([0., 1., 2., 3., 4.])
-    >>> contour_levels(np.logspace(-9.0, 0.0, 100), 5).round(4)
-    array([0.    , 0.0001, 0.001 , 0.01  , 0.1   , 1.    ])
+    >>> contour_levels(np.logspace(-9.0, 0.0, 100), 5).round(4).tolist()
+    [0.0, 0.0001, 0.001, 0.01, 0.1, 1.0]
     """
     finite = values[np.isfinite(values)]
     low, high = finite.min(), finite.max()
@@ -141,7 +141,7 @@ def finish(ax: Axes, title: str, text: str = "") -> None:
     """Title and legend above the axes, where they hide nothing; small grey text under their labels."""
     ax.set_title(title, fontsize="medium", pad=26)
     ax.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False, fontsize="small", columnspacing=1.2,
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, frameon=False, fontsize="small", columnspacing=1.2,
         handletextpad=0.4, borderaxespad=0.3,
     )  # fmt: skip
     if text:
