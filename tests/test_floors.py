@@ -37,6 +37,7 @@ UPWARD: set[tuple[str, str, str]] = {
     ("estimators.mlp", "plot_history", "insight"),
     ("engine.network", "explain", "insight"),
     ("engine.network", "formula", "insight"),
+    ("engine.network", "plot_network", "insight"),
     ("engine.network", "summary", "insight"),
     ("estimators.looks", "explain", "insight"),
     ("estimators.looks", "formula", "insight"),

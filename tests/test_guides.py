@@ -13,6 +13,7 @@ NEEDS = {
     "beyond-scikit-learn": [],
     "derivatives": [],
     "descent-pictures": ["matplotlib"],
+    "explain": ["matplotlib"],
     "model-files": ["onnx", "onnxruntime"],
 }
 COURSE = sorted((DOCS / "course").glob("*.md"))

@@ -50,8 +50,8 @@ def names_of(layout):
 @pytest.mark.parametrize("row", list(LOSSES.values()), ids=lambda row: row.name)
 @pytest.mark.parametrize("activation", ["tanh", "gelu", "relu"])
 def test_a_pass_holds_what_the_tape_derives(activation, row, depth):
-    loss = row.configured(**{name: (0.2, 0.7) for name in row.vectors})
-    net = network([3, 5, 4, 3][:depth] + [2], activation, loss.link)
+    loss = row.configured(**dict.fromkeys(row.vectors, (0.2, 0.7)))
+    net = network([*[3, 5, 4, 3][:depth], 2], activation, loss.link)
     rows, y, weights = X[:7, :3], targets(loss, 7, 2), RNG.uniform(0.5, 2.0, 7)
     seen = backward_pass(net.layout, loss, net.w, rows, y, weights)
     assert (seen.gradient == net.gradient(rows, y, loss, weights)).all()
@@ -67,6 +67,16 @@ def test_a_pass_holds_what_the_tape_derives(activation, row, depth):
             np.testing.assert_allclose(seen.delta[l - 1][i], slope, rtol=1e-9, atol=1e-12)
 
 
+def test_a_pass_over_many_rows():
+    net = network([4, 5, 2])
+    rows, y = RNG.normal(size=(600, 4)), RNG.normal(size=(600, 2))
+    seen = backward_pass(net.layout, get_loss("squared"), net.w, rows, y)
+    np.testing.assert_allclose(seen.gradient, net.gradient(rows, y), rtol=1e-11)
+    assert seen.error == pytest.approx(net.error(rows, y), rel=1e-13)
+    np.testing.assert_allclose(seen.a[-1], net(rows), rtol=1e-12)
+    np.testing.assert_allclose(seen.a[0].T @ seen.delta[1], net.layout.views(seen.gradient)[0][2], rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", HIDDEN)
 def test_outputs_of_every_layer_in_both_widths(name):
     for dtype, rtol in (("float64", 1e-12), ("float32", 1e-5)):
@@ -75,7 +85,9 @@ def test_outputs_of_every_layer_in_both_widths(name):
             net.w *= 0.3
         seen = backward_pass(net.layout, get_loss("squared"), net.w, X[:5, :3], np.ones((5, 1)))
         assert {part.dtype for part in (*seen.a, *seen.z, *seen.delta, seen.gradient)} == {net.w.dtype}
-        for l, (a, z, alone) in enumerate(zip(seen.a, seen.z, activations(net.layout, net.w, X[:5, :3]), strict=True), 1):
+        for l, (a, z, alone) in enumerate(
+            zip(seen.a, seen.z, activations(net.layout, net.w, X[:5, :3]), strict=True), 1
+        ):
             np.testing.assert_allclose(a, alone, rtol=rtol, atol=rtol)
             np.testing.assert_allclose(net.layout.layers[l - 1].activation(z), a, rtol=rtol, atol=rtol)
 
@@ -94,7 +106,9 @@ def test_every_weight_of_a_network(loss):
         assert found.check.digits > 7 or abs(found.derivative - found.check.numerical) < 1e-10
         for link in found.chain.links:
             np.testing.assert_allclose(link.back * link.slope, link.delta, rtol=1e-12)
-        assert math.fsum([*(p.value for p in found.paths.listed), found.paths.rest]) == pytest.approx(gradient[k], rel=1e-12)
+        assert math.fsum([*(p.value for p in found.paths.listed), found.paths.rest]) == pytest.approx(
+            gradient[k], rel=1e-12
+        )
 
 
 def every_path(net, found):
@@ -250,7 +264,9 @@ def test_bad_input_is_one_sentence():
     net = network([4, 3, 1])
     model = cr.MLPRegressor(hidden_layer_sizes=(3,), max_iter=2, random_state=0).fit(X, Y)
     for weight in (("A", 3, 0, 0), ("A", 1, 4, 0), ("A", 1, -1, 0), ("b", 1, 3), ("A", 1, 0, 0.0), "A_1", None):
-        with pytest.raises(IndexError, match=r"there is no weight .* There are A_1 \(4 × 3\), A_2 \(3 × 1\), b_1 \(3\), b_2"):
+        with pytest.raises(
+            IndexError, match=r"there is no weight .* There are A_1 \(4 × 3\), A_2 \(3 × 1\), b_1 \(3\), b_2"
+        ):
             model.explain(X[:1], Y[:1], weight=weight)
     with pytest.raises(IndexError, match="explain takes one weight"):
         net.explain(X[0], [1.0], weight=("A", 1))

@@ -43,7 +43,9 @@ def test_width_is_the_size_of_a_weight_and_colour_its_sign():
     heights = units[1].get_offsets()[:, 1]
     assert (np.diff(heights) < 0).all()  # unit 0 on top
     by_unit = {}
-    for line, width, colour in zip(edges[0].get_segments(), edges[0].get_linewidths(), edges[0].get_colors(), strict=True):
+    for line, width, colour in zip(
+        edges[0].get_segments(), edges[0].get_linewidths(), edges[0].get_colors(), strict=True
+    ):
         by_unit[int(np.argmin(np.abs(heights - line[1, 1])))] = (width, tuple(colour[:3]))
     widths = np.array([by_unit[k][0] for k in range(3)])
     np.testing.assert_allclose(widths / widths.max(), [0.5, 1.0, 0.25])
@@ -59,7 +61,7 @@ def test_of_a_wide_layer_the_strongest_units_are_drawn_and_the_rest_is_said():
     assert {"+ 47 weaker", "+ 97 weaker", "a_1\n100 relu"} <= set(texts)
     widest = edges[1].get_linewidths()
     assert np.allclose(widest, widest[0])  # the three strong ones, all of one weight
-    assert len(drawn(plot_network(net))[1][1].get_offsets()) == 30
+    assert len(drawn(plot_network(net))[1][1].get_offsets()) == 20
 
 
 def test_a_rows_outputs_are_in_the_units():
@@ -69,6 +71,16 @@ def test_a_rows_outputs_are_in_the_units():
     np.testing.assert_allclose([c.get_array() for c in units[:2]], [[2.0, -1.0], [2.0, 0.0]])
     assert units[2].get_array().tolist() == [2.5]
     assert {"2", "-1", "0", "2.5"} <= set(texts)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0, "0"), (-0.64, "-0.6"), (0.043, "0.04"), (0.0092, "≈ 0"), (123.0, "1e2"), (-1234.0, "-1e3"), (0.25, "0.25")],
+)
+def test_a_number_fits_into_its_unit(value, written):
+    net = cr.Network([1, 1])
+    texts = drawn(net.plot_network([value]))[2]
+    assert written in texts
 
 
 def test_estimators_give_their_names_and_draw_on_given_axes():

@@ -1,5 +1,6 @@
 """Replay: any step of a recorded fit again, to the bit; its gradient taken apart; the method's row agrees."""
 
+import itertools
 import json
 
 import numpy as np
@@ -51,7 +52,7 @@ def check_epoch(model, epoch):
         same(steps[0].before, at[epoch - 1])
     if epoch in at:
         same(steps[-1].after, at[epoch])
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in itertools.pairwise(steps):
         same(before.after, after.before)
         for name in before.state_after:
             same(before.state_after[name], after.state_before[name])
@@ -140,7 +141,9 @@ def test_a_batch_of_several_shards():
 
 @pytest.mark.parametrize("make", [cr.TableClassifier, cr.TableRegressor])
 def test_table_models(make):
-    model = make((6,), epochs=4, batch_size=16, random_state=0, record=True).fit(FRAME, LABELS if "C" in make.__name__ else Y)
+    model = make((6,), epochs=4, batch_size=16, random_state=0, record=True).fit(
+        FRAME, LABELS if "C" in make.__name__ else Y
+    )
     for epoch in (1, 4):
         for step in check_epoch(model, epoch):
             check_step(step, 2e-5)
@@ -196,7 +199,9 @@ def test_what_is_said_of_a_step():
     model = fitted(alpha=0.5, clip_norm=0.05, averaging=0.5)
     step = model.replay(step=7)
     assert "Step 7 of 30: step 1 of epoch 2, 16 rows" in str(step)
-    assert [name for name, _ in step.strongest(3)] == [step.plan.layout.where(k) for k in np.argsort(-np.abs(step.after - step.before))[:3]]
+    assert [name for name, _ in step.strongest(3)] == [
+        step.plan.layout.where(k) for k in np.argsort(-np.abs(step.after - step.before))[:3]
+    ]
     move = step.move(("A", 2, 1, 3))
     for words in ("+ α w / N", "× clip", "β₁", "1 − β₂ᵗ", "average", "the same bits"):
         assert words in str(move), words
@@ -212,7 +217,9 @@ def test_what_is_said_of_a_step():
 def test_bad_input_is_one_sentence(tmp_path):
     model = fitted()
     for step in (0, 31, 2.0, True, -1):
-        with pytest.raises(ReplayError, match=rf"step must be a whole number from 1 to 30 \(5 epochs of 6 steps\), got {step}"):
+        with pytest.raises(
+            ReplayError, match=rf"step must be a whole number from 1 to 30 \(5 epochs of 6 steps\), got {step}"
+        ):
             model.replay(step)
     with pytest.raises(ReplayError, match="epoch must be from 1 to 5, got 6"):
         replay_epoch(model, 6)

@@ -146,6 +146,19 @@ def test_it_travels_with_a_copy_and_stays_behind_in_a_file(tmp_path):
     assert not hasattr(loaded, "recording_")
 
 
+def huber(y, p):
+    return np.sqrt(1.0 + (y - p) ** 2)
+
+
+def test_with_a_loss_of_ones_own_the_points_are_pickled_and_the_steps_are_not():
+    model = cr.MLPRegressor(loss=huber, hidden_layer_sizes=(4,), max_iter=3, random_state=0, record=True).fit(X, Y)
+    assert model.replay(2).step == 2
+    again = pickle.loads(pickle.dumps(model))
+    assert (again.recording_.points == model.recording_.points).all()
+    with pytest.raises(ValueError, match="cannot be opened again: the model was copied or unpickled, and its loss"):
+        again.replay(2)
+
+
 WRONG = cr.Activation("wrong", value=lambda z: z * z, slope=lambda z, a: 3.0 * z)
 
 
@@ -160,6 +173,18 @@ def test_an_audit_finds_a_wrong_slope_before_training(given, solver):
     net = cr.Network([4, 6, 1], WRONG, seed=0)
     with pytest.raises(GradientError, match=r"gradient is wrong at A_1\[\d, \d\], number \d+ of w: stated .*numerical"):
         audit(net, cr.network.get_loss("squared"), given, Y[:, None])
+
+
+@pytest.mark.parametrize("given", [{}, {"solver": "lbfgs"}], ids=["adam", "lbfgs"])
+def test_a_fit_with_a_wrong_slope_trains_nothing(given):
+    model = cr.MLPRegressor(hidden_layer_sizes=(6,), activation=WRONG, random_state=0, audit=True, max_iter=2, **given)
+    model.initialize(X, Y)
+    first = model.network_.w.copy()
+    with pytest.raises(GradientError, match=r"audit: the gradient is wrong at A_1.*Look at the slopes .*\(wrong\)"):
+        model.fit(X, Y)
+    assert (model.network_.w == first).all()
+    own = model.set_params(activation=lambda z: z * z).fit(X, Y)  # the derived slope is right
+    assert not (own.network_.w == first).all()
 
 
 def test_table_models_are_audited(monkeypatch):

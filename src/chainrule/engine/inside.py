@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.network import Layout, Loss
+from chainrule.network import Layout, Loss, uses_link
 
 from . import kernels as columns
-from .evaluate import predict
-from .plan import Plan, Wiring, desk, unlocked
-from .records import Rows
+from .evaluate import TotalError, predict
+from .plan import ROWS_AT_A_TIME, Plan
 from .run import Run, _block
-from .source import kernels, needs_z
+from .source import needs_z
 
 # Rows that are gathered for a replay take about this much memory, or one batch if that is more.
 _CHUNK_BYTES = 32 << 20
@@ -86,7 +85,7 @@ def backward_pass(
     ----------
     layout, loss : the network and its loss
     w : K parameters; their float width is the one that is computed in
-    X, Y : N × D_0 and N × D_L, N ≥ 1; they are worked on at once, so N should not be large
+    X, Y : N × D_0 and N × D_L, N ≥ 1; all that is returned is kept for every row
     weights : N numbers ≥ 0, or None
 
     >>> from chainrule.engine import Network
@@ -94,32 +93,33 @@ def backward_pass(
     >>> net = Network([1, 1, 1], "tanh")
     >>> net.w[:] = [0.5, 2.0, 0.0, 0.0]
     >>> seen = backward_pass(net.layout, get_loss("squared"), net.w, np.array([[1.0]]), np.array([[0.0]]))
-    >>> seen.delta[1], seen.gradient[1]  # ŷ − y, and times a_1
-    (array([[0.92423431]]), 0.4271045...)
+    >>> seen.delta[1], seen.gradient[1:2]  # ŷ − y, and times a_1
+    (array([[0.92423431]]), array([0.42710453]))
     """
     dtype = w.dtype
     X, Y = _block(X, dtype, layout.sizes[0], "X"), _block(Y, dtype, layout.sizes[-1], "Y")
-    N, nobody = len(X), np.zeros(0, np.int64)
-    masses = np.ones(N, dtype) if weights is None else np.array(weights, dtype)
-    wiring = Wiring(layout, loss, N, dtype)
-    layers, tail, size, panels_size = wiring.for_training()
-    net = wiring.net(unlocked(np.ascontiguousarray(w)), layers, panels_size)
-    room = desk(1, size, tail, layout.K, dtype)
-    kernels().prepare(net)
-    rows = Rows(X, Y, masses, nobody, nobody)
-    kernels().total_gradient(0, 1, net, rows, room, np.array([0, N]), N)
-    gradient = room.grads[0, : layout.K].copy()
-    return _read(layout, w, X, Y, masses, layers, room.work, [N], gradient, float(room.sums[0, 0]), wiring.link_form)
+    masses = np.ones(len(X), dtype) if weights is None else np.array(weights, dtype)
+    parts = []
+    for lo in range(0, len(X), ROWS_AT_A_TIME):  # so many rows are one shard, which is worked on at once
+        rows = slice(lo, lo + ROWS_AT_A_TIME)
+        whole = TotalError(layout, loss, dtype, X[rows], Y[rows], masses[rows], n_threads=1)
+        error, gradient = whole.error_and_gradient(w)
+        held = (X[rows], Y[rows], masses[rows], whole.net.layers, whole.desk.work, [len(X[rows])])
+        parts.append(_read(layout, loss, w, held, gradient, error))
+    return parts[0] if len(parts) == 1 else _joined(parts)
 
 
-def _read(layout, w, X, Y, weights, layers, work, counts, gradient, error, in_score) -> Pass:
-    """The pass that shards of so many rows have left in their lines of work."""
+def _read(layout: Layout, loss: Loss, w: np.ndarray, held: Any, gradient: np.ndarray, error: float) -> Pass:
+    """The pass that shards have left in their lines of work: `held` is X, Y, weights, the kernels' layers, the lines,
+    and the rows of each shard.
+    """
+    X, Y, weights, layers, work, counts = held
 
     def block(l: int, column: int) -> np.ndarray:
         D, at = layout.layers[l].outputs, layers[l, column]
         return np.concatenate([line[at : at + n * D].reshape(n, D) for line, n in zip(work, counts, strict=False)])
 
-    L, A, b = layout.L, *layout.views(w)
+    L, (A, b), in_score = layout.L, layout.views(w), uses_link(layout.output, loss)
     drops = [layers[l, columns.AT_PASSED] != layers[l, columns.AT_VALUE] for l in range(L)]
     keep = tuple(block(l, columns.AT_KEEP) if drops[l] else None for l in range(L))
     a = [block(l, columns.AT_VALUE) for l in range(L)]
@@ -131,8 +131,25 @@ def _read(layout, w, X, Y, weights, layers, work, counts, gradient, error, in_sc
             a[l] = np.asarray(layer.activation(a[l]), w.dtype)
         else:
             z.append(block(l, columns.AT_Z) if needs_z(layer.activation) else below @ A[l + 1] + b[l + 1])
-        below = a[l] if keep[l] is None else a[l] * keep[l]
+        kept = keep[l]
+        below = a[l] if kept is None else a[l] * kept
     return Pass(X, Y, weights, tuple(z), tuple(a), keep, delta, gradient, error, in_score)
+
+
+def _joined(parts: list[Pass]) -> Pass:
+    """Passes over one block of rows after the other, as one; there is no dropout in them."""
+
+    def rows(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    def layers(name: str) -> Any:
+        return tuple(np.concatenate(blocks) for blocks in zip(*(getattr(part, name) for part in parts), strict=True))
+
+    gradient, error = sum(part.gradient for part in parts), sum(part.error for part in parts)
+    return Pass(
+        rows("X"), rows("Y"), rows("weights"), layers("z"), layers("a"), parts[0].keep, layers("delta"),
+        np.asarray(gradient), error, parts[0].in_score,
+    )  # fmt: skip
 
 
 class Reopened:
@@ -199,13 +216,9 @@ class Reopened:
         size = -(-n // S)
         counts = [min(size, n - lo) for lo in range(0, n, size)]
         weights = np.ones(n, self.w.dtype) if self._weights is None else run.weights
-        gradient = run.gradient
         mass = float(np.sum(weights, dtype=np.float64))
-        in_score = Wiring(self.plan.layout, self.plan.loss, 1, self.plan.dtype).link_form
-        return _read(
-            self.plan.layout, before, run.X, run.Y, weights, run._net.layers, run._desk.work, counts, gradient,
-            float(loss) * mass, in_score,
-        )  # fmt: skip
+        held = (run.X, run.Y, weights, run._net.layers, run._desk.work, counts)
+        return _read(self.plan.layout, self.plan.loss, before, held, run.gradient, float(loss) * mass)
 
     def close(self) -> None:
         """End its threads."""

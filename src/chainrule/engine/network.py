@@ -138,6 +138,12 @@ class Network:
 
         return explain(self, x, y, weight, loss=loss)
 
+    def plot_network(self, x: Any = None, ax: Any = None) -> Any:
+        """Units and weighted edges: see `chainrule.insight.plots.networks.plot_network`."""
+        from chainrule.insight.plots.networks import plot_network
+
+        return plot_network(self, x, ax)
+
     def __call__(self, X: Any) -> np.ndarray:
         """ŷ (N × D_L) of the rows of X (N × D_0); one sample x of D_0 numbers gives one ŷ of D_L numbers."""
         X = self._rows(X)

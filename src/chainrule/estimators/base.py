@@ -40,7 +40,7 @@ _SMALL = 1 << 14
 _RECORDS = ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_", "_no_improvement_count")
 
 # Parameters that a checkpoint does not compare: the result does not depend on them, or they are compared as data.
-_NOT_COMPARED = ("n_threads", "progress", "verbose", "max_time", "start_from")
+_NOT_COMPARED = ("n_threads", "progress", "verbose", "max_time", "start_from", "audit")
 
 
 class _Parameters(list):

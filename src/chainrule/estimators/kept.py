@@ -13,7 +13,7 @@ from chainrule.training import Checkpointer
 from .settings import own_generator
 
 # Parameters that the weights do not depend on.
-_NOT_COMPARED = ("n_threads", "progress", "max_time")
+_NOT_COMPARED = ("n_threads", "progress", "max_time", "audit")
 
 
 def keep_table(

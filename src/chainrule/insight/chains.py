@@ -106,7 +106,8 @@ class NumericalCheck:
 def chain_of(layout: Layout, loss: Loss, w: np.ndarray, seen: Pass, name: tuple, row: int) -> Chain:
     """The chain of one row."""
     letter, l, *rest = name
-    A, links = layout.views(w)[0], []
+    A = layout.views(w)[0]
+    links: list[Link] = []
     for m in range(layout.L, l - 1, -1):
         activation = layout.layers[m - 1].activation
         z, a, delta = (part[m - 1][row] for part in (seen.z, seen.a, seen.delta))
@@ -195,9 +196,7 @@ def _step(carried: np.ndarray, through: np.ndarray, count: int) -> tuple[np.ndar
 # ---------------------------------------------------------------- the limit
 
 
-def numerical_check(
-    layout: Layout, loss: Loss, w: np.ndarray, index: int, seen: Pass, stated: float
-) -> NumericalCheck:
+def numerical_check(layout: Layout, loss: Loss, w: np.ndarray, index: int, seen: Pass, stated: float) -> NumericalCheck:
     """Central differences of E over the rows of the pass in one parameter."""
     w64 = w.astype(np.float64)
     X, Y, weights = (part.astype(np.float64) for part in (seen.X, seen.Y, seen.weights))

@@ -144,7 +144,9 @@ def _pass(model: Any, X: Any, y: Any, loss: Any, opened: Step | None) -> tuple[P
     w = net.w if opened is None else opened.before
     if X is None and y is None:
         if opened is None:
-            raise ValueError("X and y are missing: give rows to explain, or a step of a recorded fit, whose rows it takes")
+            raise ValueError(
+                "X and y are missing: give rows to explain, or a step of a recorded fit, whose rows it takes"
+            )
         return opened.inside, w, opened.plan.loss
     if X is None or y is None:
         raise ValueError(f"{'X' if X is None else 'y'} is missing: the error needs rows and their targets")
@@ -154,7 +156,8 @@ def _pass(model: Any, X: Any, y: Any, loss: Any, opened: Step | None) -> tuple[P
     elif loss is not None:
         raise ValueError("loss is for a Network; an estimator is explained with the loss that it was fitted with")
     rows = given(model, X, y, loss)
-    assert rows.loss is not None and rows.Y is not None
+    assert rows.loss is not None
+    assert rows.Y is not None
     Y = model._smoothed(rows.Y) if hasattr(model, "_smoothed") else rows.Y
     return backward_pass(net.layout, rows.loss, w, rows.X, Y), w, rows.loss
 

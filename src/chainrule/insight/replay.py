@@ -193,8 +193,9 @@ def replay(model: Any, step: int, weight: tuple | None = None) -> Any:
 
     >>> import numpy as np, chainrule as cr
     >>> X = np.linspace(-1, 1, 20)[:, None]
-    >>> model = cr.MLPRegressor(hidden_layer_sizes=(3,), max_iter=2, batch_size=10, tol=0, random_state=0, record=True)
-    >>> move = model.set_params(solver="sgd", momentum=0.0).fit(X, X[:, 0]).replay(step=3, weight=("A", 2, 0, 0))
+    >>> model = cr.MLPRegressor(solver="sgd", momentum=0.0, learning_rate="cosine", max_iter=2, batch_size=10,
+    ...                         random_state=0, record=True)
+    >>> move = model.fit(X, X[:, 0]).replay(step=3, weight=("A", 2, 0, 0))
     >>> bool(np.isclose(move.after, move.before - move.step_size * move.gradient))
     True
 
@@ -210,7 +211,7 @@ def replay(model: Any, step: int, weight: tuple | None = None) -> Any:
     if weight is not None:  # before anything is computed
         place(network_of(model).layout, weight)
     epoch, k = divmod(int(step) - 1, recording.steps_per_epoch)
-    found = list(_steps(recording, epoch + 1, range(k, k + 1), getattr(model, "n_threads", None)))[0]
+    [found] = _steps(recording, epoch + 1, range(k, k + 1), getattr(model, "n_threads", None))  # to the epoch's end
     return found if weight is None else found.move(weight)
 
 
@@ -330,7 +331,9 @@ def _move(step: Step, name: tuple) -> Move:
         return float(found) if shape == () else found.copy()
 
     data, before = part(step.data_gradient()), part(step.before)
-    hyper = dict(zip((n for n in plan.method.defaults if n != "step"), plan.hyper_table()[int(is_weight)], strict=False))
+    hyper = dict(
+        zip((n for n in plan.method.defaults if n != "step"), plan.hyper_table()[int(is_weight)], strict=False)
+    )
     penalty, l1 = (
         (plan.penalty * before / mass, plan.l1 * np.sign(before) / mass)
         if is_weight and not stands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def _factors(found: Explanation) -> Section:
     if chain.row_weight != 1.0:
         part.rows.append(("weight", number(chain.row_weight), "of the row: its error is multiplied by it"))
     part.rows += _output_rows(top, pick, chain.fused)
-    for above, link in zip(links, links[1:], strict=False):
+    for above, link in itertools.pairwise(links):
         pick = unit if link.layer == l else None
         part.rows += _hidden_rows(above, link, pick)
     what = f"a_{l - 1}[{rest[0]}]" if l > 1 else f"x[{rest[0]}]"
@@ -157,39 +158,40 @@ def explanation_latex(found: Explanation) -> str:
     """The factors as equations, one below the other."""
     chain, (letter, l, *rest) = found.chain, found.weight
     unit, links = chain.unit, chain.links
-    lines, top = [], links[0]
-    pick = unit if top.layer == l else None
-    L = top.layer
-    left = rf"\delta_{{{L}}}{_of(pick)} &= "
-    if top.back is not None and top.slope is not None:
-        symbols = rf"\frac{{\partial E}}{{\partial \hat y{_of(pick)}}} \odot \sigma_{{{L}}}'(z_{{{L}}}{_of(pick)})"
-        lines.append(left + symbols + rf" = {_tex(top.back, pick)} \odot {_tex(top.slope, pick)} = {_tex(top.delta, pick)}")
-    else:
-        lines.append(left + rf"\frac{{\partial E}}{{\partial z_{{{L}}}{_of(pick)}}} = {_tex(top.delta, pick)}")
-    for link in links[1:]:
-        m, pick = link.layer, unit if link.layer == l else None
-        of = _of(pick)
-        back = rf"\bigl(A_{{{m + 1}}}\,\delta_{{{m + 1}}}\bigr){of}"
-        keep = rf" \odot r_{{{m}}}{of}" if link.keep is not None else ""
-        dropped = "" if link.keep is None else rf" \odot {_tex(link.keep, pick)}"
-        lines.append(
-            rf"\delta_{{{m}}}{of} &= {back}{keep} \odot \sigma_{{{m}}}'(z_{{{m}}}{of}) = "
-            rf"{_tex(link.back, pick)}{dropped} \odot {_tex(link.slope, pick)} = {_tex(link.delta, pick)}"
-        )
+    lines = [_latex_line(link, unit if link.layer == l else None, link is links[0]) for link in links]
     index = ", ".join(map(str, rest))
     below = "1" if letter == "b" else (f"x[{rest[0]}]" if l == 1 else rf"a_{{{l - 1}}}[{rest[0]}]")
     lines.append(
         rf"\frac{{\partial E}}{{\partial {letter}_{{{l}}}[{index}]}} &= {below} \cdot \delta_{{{l}}}[{unit}] = "
-        rf"{_number(chain.input)} \cdot {_number(links[-1].delta[unit])} = {_number(chain.product)}"
+        rf"{_number(chain.input)} \cdot {_number(links[-1].delta[unit], True)} = {_number(chain.product)}"
     )
-    body = " \\\\\n".join(lines).replace(r" \odot ", r" \cdot ") if len(links) == 1 else " \\\\\n".join(lines)
-    return "\\begin{align*}\n" + body + "\n\\end{align*}"
+    return "\\begin{align*}\n" + " \\\\\n".join(lines) + "\n\\end{align*}"
 
 
-def _tex(values: Any, pick: int | None) -> str:
+def _latex_line(link: Link, pick: int | None, is_top: bool) -> str:
+    """δ of one layer as the product that it is; ⊙ multiplies entry by entry."""
+    m, of = link.layer, _of(pick)
+    times = r" \cdot " if pick is not None or link.delta.size == 1 else r" \odot "
+    left, slope = rf"\delta_{{{m}}}{of} &= ", rf"\sigma_{{{m}}}'(z_{{{m}}}{of})"
+    if is_top and (link.back is None or link.slope is None):
+        return left + rf"\frac{{\partial E}}{{\partial z_{{{m}}}{of}}} = {_tex(link.delta, pick, False)}"
+    if is_top:
+        symbols = [rf"\frac{{\partial E}}{{\partial \hat y{of}}}", slope]
+        factors = [link.back, link.slope]
+    else:
+        symbols = [rf"\bigl(A_{{{m + 1}}}\,\delta_{{{m + 1}}}\bigr){of}", slope]
+        factors = [link.back, link.slope]
+        if link.keep is not None:
+            symbols.insert(1, rf"r_{{{m}}}{of}")
+            factors.insert(1, link.keep)
+    numbers = times.join(_tex(values, pick) for values in factors)
+    return left + times.join(symbols) + rf" = {numbers} = {_tex(link.delta, pick, False)}"
+
+
+def _tex(values: Any, pick: int | None, is_factor: bool = True) -> str:
     values = np.ravel(values if pick is None else values[pick])
     if values.size == 1:
-        return _number(values[0], pick is not None or values[0] < 0)
+        return _number(values[0], is_factor)
     if values.size > _ENTRIES:
         return r"(\,\cdots)"
     return r"\begin{pmatrix}" + r" \\ ".join(map(_number, values)) + r"\end{pmatrix}"

@@ -1,4 +1,4 @@
-"""Floor 5, insight: how results are printed: one sheet of sections, as text for the terminal and as HTML for notebooks."""
+"""Floor 5, insight: how results are printed: one sheet of sections, as text or as HTML."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Sheet:
 
 
 class Printed:
-    """A result whose `sheet()` is printed: `text()` and str() for the terminal, HTML in notebooks, plain data for JSON."""
+    """A result whose `sheet()` is printed: text for the terminal, HTML in notebooks; `as_dict` is for JSON."""
 
     def sheet(self) -> Sheet:
         raise NotImplementedError
@@ -100,7 +100,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def number(value: float, digits: int = 6) -> str:
+def number(value: Any, digits: int = 6) -> str:
     """A number in so many significant digits."""
     return f"{float(value) + 0.0:.{digits}g}"
 
@@ -144,12 +144,11 @@ def step_sheet(step: Step) -> Sheet:
     )
     layers = Section("Each layer: the norm of its weights, of their gradient and of their change")
     for (letter, l), (start, stop, _) in layout.slices.items():
-        w, g, change = (x[start:stop].astype(np.float64) for x in (step.before, step.gradient, step.after))
-        change = change - w
+        w, g, after = (x[start:stop].astype(np.float64) for x in (step.before, step.gradient, step.after))
         frozen = ", not trained" if l in plan.frozen else ""
         layers.rows.append(
             (f"{letter}_{l}", number(np.linalg.norm(w), 4),
-             f"gradient {number(np.linalg.norm(g), 4)}, change {number(np.linalg.norm(change), 4)}{frozen}")
+             f"gradient {number(np.linalg.norm(g), 4)}, change {number(np.linalg.norm(after - w), 4)}{frozen}")
         )  # fmt: skip
     moved = Section("What moved most")
     for name, change in step.strongest():
@@ -197,7 +196,7 @@ def update_sections(move: Move) -> list[Section]:
     if move.clip != 1.0:
         g.rows.append(("× clip", number(move.clip, 8), "the whole gradient was longer than clip_norm"))
     g.rows.append(("g", number(move.gradient, 8), "the engine's"))
-    how = Section(f"What {_method(move)}".replace(": ", " made of it: ", 1) if move.formula else f"What {move.method} made of it")
+    how = Section(f"What {move.method} made of it{': ' * bool(move.formula)}{move.formula}")
     how.rows.append(("γ", number(move.step_size), f"the step size at t = {move.t}"))
     symbols = {"momentum": "μ", "beta_1": "β₁", "beta_2": "β₂", "epsilon": "ε", "rho": "ρ", "decay": "λ"}
     for key, value in move.hyper.items():

@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 
 from chainrule.calculus import check_grad
 from chainrule.engine import Network, error_and_gradient
-from chainrule.network import Loss, eager_error
+from chainrule.network import ACTIVATIONS, Loss, eager_error
 
 # So many weights are looked at, on so many rows: a fit waits some milliseconds for it.
 WEIGHTS, ROWS = 12, 32
@@ -51,7 +51,8 @@ def audit(net: Network, loss: Loss, X: Any, Y: np.ndarray, alpha: float = 0.0, s
     found = check_grad(error, w[chosen], lambda values: gradient[chosen], atol=1e-7 * scale)
     if not found:
         at = int(chosen[found.index[0]])
-        own = sorted({layer.activation.name for layer in net.layout.layers if layer.activation.slope is not None})
+        stated = {row.name for row in net.activations if row.slope is not None}
+        own = sorted(stated - set(ACTIVATIONS)) or sorted(stated)
         raise GradientError(
             f"audit: the gradient is wrong at {label(net.layout.where(at))}, number {at} of w: stated "
             f"{found.stated[found.index]:.9g}, numerical {found.numerical[found.index]:.9g}. Look at the slopes that "

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine import Plan
+from chainrule.network import LOSSES
+from chainrule.network.rows import is_row
 
 from .history import Event
 
@@ -44,7 +46,8 @@ class Recording:
     Parameters
     ----------
     material : what `replay` computes with; None where steps cannot be computed again, and `why_not` says why
-    budget : bytes that snapshots may take, RECORD_BYTES by default. Beside them it keeps 4 bytes an epoch, and the step sizes.
+    budget : bytes that snapshots may take, RECORD_BYTES by default. Beside them it keeps a checksum an epoch,
+        and the step sizes.
 
     Attributes
     ----------
@@ -123,6 +126,14 @@ class Recording:
     def is_as_trained(self, epoch: int, w: np.ndarray) -> bool:
         """Whether w has the bits that training had at the end of this epoch, kept or not."""
         return mark(w) == self._marks[epoch - 1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if self.material is not None and not is_row(LOSSES, self.material.plan.loss):
+            # the derived slope of a loss of one's own is not to be pickled
+            why_not = "the model was copied or unpickled, and its loss is not of the table"
+            state |= {"material": None, "why_not": why_not}
+        return state
 
     def snapshot(self) -> Snapshot:
         """(plain data, arrays) that `restore` puts back: a recording is part of its fit's checkpoint."""

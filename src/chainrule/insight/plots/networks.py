@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # A layer with more units is drawn by its strongest ones.
-MOST = 30
-# Numbers are written into the units of a layer that has no more of them than this.
-_WRITTEN = 12
-_WIDEST = 3.0  # points
+MOST = 20
+_WIDEST = 3.0  # points, of an edge; where there are more edges than the second number, they are thinner and fainter
+_MANY = 120
+_LARGEST, _SMALLEST_WRITTEN = 20.0, 14.0  # points across a unit; numbers are written into those that are not smaller
 
 
 def plot_network(model: Any, x: Any = None, ax: Axes | None = None, most: int = MOST) -> Axes:
@@ -47,15 +47,17 @@ def plot_network(model: Any, x: Any = None, ax: Axes | None = None, most: int = 
     a = None if x is None else _outputs_of(model, net, x)
     shown = _strongest(net, a, most)
     tallest = max(len(units) for units in shown)
-    size = (2.2 * len(shown) + 1.6, float(np.clip(0.34 * tallest + 1.4, 3.0, 10.0)))
+    size = (2.2 * len(shown) + 1.6, max(3.0, 0.34 * tallest + 1.4))
     ax = axes_or_new(ax, figsize=size)
+    bottom, top = -tallest / 2 - 1.2, tallest / 2 + 1.8
+    across = min(_LARGEST, 0.85 * ax.bbox.height / ax.figure.dpi * 72 / (top - bottom))
     places = [_places(len(units), tallest) for units in shown]
     for l in range(1, net.layout.L + 1):
         _draw_edges(ax, l, net.A[l][np.ix_(shown[l - 1], shown[l])], places[l - 1], places[l])
-    radius = 90.0 if tallest <= _WRITTEN else 36.0
     for l, units in enumerate(shown):
-        _draw_units(ax, l, places[l], None if a is None else a[l][units], radius * (3.2 if tallest <= _WRITTEN else 1))
-    _write(ax, model, net, shown, places, tallest)
+        _draw_units(ax, l, places[l], None if a is None else a[l][units], across)
+    _write(ax, model, net, shown, tallest, places)
+    ax.set_ylim(bottom, top)
     return ax
 
 
@@ -91,41 +93,55 @@ def _draw_edges(ax: Axes, l: int, weights: np.ndarray, below: np.ndarray, above:
     strength = np.abs(weights) / (np.abs(weights).max() or 1.0)
     order = np.argsort(strength, axis=None)  # the strongest on top
     i, j = np.unravel_index(order, weights.shape)
-    lines = np.stack(
-        [np.stack([np.full(len(i), l - 1.0), below[i]], axis=1), np.stack([np.full(len(j), float(l)), above[j]], axis=1)],
-        axis=1,
-    )
+    starts, ends = (np.stack([np.full(len(i), x), y], axis=1) for x, y in ((l - 1.0, below[i]), (float(l), above[j])))
     share, positive = strength[i, j], weights[i, j] >= 0
+    crowd = max(1.0, np.sqrt(len(i) / _MANY))
     ax.add_collection(
         LineCollection(
-            list(lines), linewidths=_WIDEST * share, colors=[BLUE if up else ORANGE for up in positive],
-            alpha=0.25 + 0.65 * share, zorder=1,
+            list(np.stack([starts, ends], axis=1)), linewidths=_WIDEST / crowd * share,
+            colors=[BLUE if up else ORANGE for up in positive], alpha=0.9 * share ** (0.6 * crowd), zorder=1,
         )
     )  # fmt: skip
 
 
-def _draw_units(ax: Axes, l: int, places: np.ndarray, outputs: np.ndarray | None, size: float) -> None:
+def _draw_units(ax: Axes, l: int, places: np.ndarray, outputs: np.ndarray | None, across: float) -> None:
     if outputs is None:
-        ax.scatter(np.full(len(places), l), places, s=size, color="white", edgecolors=GREY, zorder=2)
+        ax.scatter(np.full(len(places), l), places, s=across**2, color="white", edgecolors=GREY, zorder=2)
         return
-    largest = float(np.abs(outputs).max()) or 1.0
+    from matplotlib.colors import LinearSegmentedColormap
+
+    # As the edges: blue for what is positive; paler, so that a number can be read on it.
+    colours = LinearSegmentedColormap.from_list("outputs", [ORANGE, "white", BLUE])
+    largest = 1.6 * (float(np.abs(outputs).max()) or 1.0)
     ax.scatter(
-        np.full(len(places), l), places, s=size, c=outputs, cmap="PuOr_r", vmin=-1.5 * largest, vmax=1.5 * largest,
+        np.full(len(places), l), places, s=across**2, c=outputs, cmap=colours, vmin=-largest, vmax=largest,
         edgecolors=GREY, zorder=2,
     )  # fmt: skip
-    if len(places) <= _WRITTEN:
+    if across >= _SMALLEST_WRITTEN:
         for y, value in zip(places, outputs, strict=True):
-            ax.annotate(f"{value:.2g}", (l, y), ha="center", va="center", fontsize=7, color="black", zorder=3)
+            ax.annotate(_brief(value), (l, y), ha="center", va="center", fontsize=6.5, color="black", zorder=3)
 
 
-def _write(ax: Axes, model: Any, net: Any, shown: list[np.ndarray], places: list[np.ndarray], tallest: int) -> None:
+def _brief(value: float) -> str:
+    """A number that fits into a unit: two digits, or one of a small one."""
+    if 0.0 < abs(value) < 1e-2:
+        return "≈ 0"
+    written = f"{value:.2g}"
+    if "e" not in written and len(written) <= 4:
+        return written
+    return f"{value:.1g}".replace("e+0", "e")
+
+
+def _write(ax: Axes, model: Any, net: Any, shown: list[np.ndarray], tallest: int, places: list[np.ndarray]) -> None:
     """Names at both ends, what each layer is, and how many units are left out."""
     L, bottom = net.layout.L, -tallest / 2
     ends = ((0, input_names(model), "right", -0.12), (L, output_names(model), "left", 0.12))
     for l, names, side, shift in ends:
         if len(shown[l]) <= MOST:
             for unit, y in zip(shown[l], places[l], strict=True):
-                ax.annotate(_short(names[unit]), (l + shift, y), ha=side, va="center", fontsize=8, annotation_clip=False)
+                ax.annotate(
+                    _short(names[unit]), (l + shift, y), ha=side, va="center", fontsize=8, annotation_clip=False
+                )
     for l, D in enumerate(net.sizes):
         said = f"x\n{D} inputs" if l == 0 else f"a_{l}\n{D} {net.activations[l - 1].name}"
         ax.annotate(said, (l, tallest / 2 + 0.3), ha="center", va="bottom", fontsize=9)
@@ -134,10 +150,8 @@ def _write(ax: Axes, model: Any, net: Any, shown: list[np.ndarray], places: list
             ax.annotate(f"+ {left} weaker", (l, bottom - 0.3), ha="center", va="top", fontsize=8, color=GREY)
     longest = [max((len(_short(names[u])) for u in shown[l]), default=0) for l, names, _, _ in ends]
     ax.set_xlim(-0.3 - 0.055 * longest[0], L + 0.3 + 0.055 * longest[1])
-    ax.set_ylim(bottom - 1.2, tallest / 2 + 1.8)
     ax.axis("off")
 
 
 def _short(name: str) -> str:
     return name if len(name) <= 18 else name[:17] + "…"
-
