@@ -1,4 +1,4 @@
-"""Floor 6, cli: train, predict, evaluate, export, datasets. For people on standard error, data on standard output."""
+"""Floor 6, cli: train, predict, evaluate, export and more. For people on standard error, data on standard output."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from . import cli_look
+from .cli_look import say
+
 _state = {"debug": False}
-
-
-def say(text: str = "") -> None:
-    """One line for people."""
-    print(text, file=sys.stderr, flush=True)
 
 
 class _Commands(TyperGroup):
@@ -243,6 +241,10 @@ def cache(
     from chainrule import console
 
     console.cache(warm=warm, clear=clear, say=say)
+
+
+for _look in cli_look.COMMANDS:
+    command(_look)
 
 
 def main() -> None:

@@ -57,17 +57,17 @@ def train(
     path = _model_path(source, out)
     table, target = _with_target(source, target)
     _check_columns(table, target, weights, exclude, kinds)
-    size = f"{table.name}: {_rows(len(table))}, {len(table.columns):,} columns"
+    size = f"{table.name}: {rows_of(len(table))}, {len(table.columns):,} columns"
     notes = list(table.notes)
     if drop_missing_target:
         table = _drop_missing(table, target, notes)
     row_weights = None if weights is None else _weights(table, weights)
     if row_weights is not None and not row_weights.all():
-        notes.append(f"left out: {_rows(int((row_weights == 0).sum()))} with the weight 0")
+        notes.append(f"left out: {rows_of(int((row_weights == 0).sum()))} with the weight 0")
         table, row_weights = table.take(row_weights > 0), row_weights[row_weights > 0]
     if len(table) < _FEWEST_ROWS:
         raise TableError(
-            f"{table.name} has {_rows(len(table))} to use; at least {_FEWEST_ROWS} are needed to train and to score"
+            f"{table.name} has {rows_of(len(table))} to use; at least {_FEWEST_ROWS} are needed to train and to score"
         )
     y = table.column(target)
     learned = Target.learn(y, task, table)
@@ -79,7 +79,7 @@ def train(
     inputs.kinds = {kind.column: kind for kind in found}
     rows, held = split(len(table), test, seed=seed, stratify=codes if learned.task == "classification" else None)
     if len(rows) < _FEWEST_ROWS // 2:
-        raise TableError(f"--test {test:g} leaves {_rows(len(rows))} of {len(table)} to train on; hold out fewer")
+        raise TableError(f"--test {test:g} leaves {rows_of(len(rows))} of {len(table)} to train on; hold out fewer")
     model = _MODELS[learned.task](**options, kinds=kinds or None, progress=True)
     part = inputs.take(rows)
     given = model.prepare(part, y.iloc[rows], None if row_weights is None else row_weights[rows])
@@ -96,7 +96,7 @@ def train(
     guess = scores.plain(model, codes[rows], None if row_weights is None else row_weights[rows])
     held_weights = None if row_weights is None else row_weights[held]
     result = scores.of(model, inputs.take(held), codes[held], held_weights, baseline=guess)
-    scores.show(result, f"score on the {_rows(len(held))} held out", say)
+    scores.show(result, f"score on the {rows_of(len(held))} held out", say)
     _compare(result, say)
     save(model, path, extra={"source": table.name, "weights": weights, "scores": result})
     say(f"saved: {path} ({path.stat().st_size / 1024:,.0f} kB), {time.perf_counter() - started:.1f} s in all")
@@ -105,7 +105,7 @@ def train(
     return {**said, "stopped_because": model.outcome_.stopped_because, **result}
 
 
-def _rows(n: int) -> str:
+def rows_of(n: int) -> str:
     return f"{n:,} row{'s' * (n != 1)}"
 
 
@@ -143,7 +143,7 @@ def _check_columns(table: Table, target: str, weights: str | None, exclude: list
             raise TableError(f"--kind {column}: that column is not learned from")
 
 
-def _read(source: str) -> Table:
+def read(source: str) -> Table:
     """A file, standard input or a shipped table's name."""
     if source in DATASETS and not Path(source).is_file():
         return read_table(find_dataset(source).path, name=f"{source} (ships with chainrule)")
@@ -156,7 +156,7 @@ def _read(source: str) -> Table:
 
 
 def _with_target(source: str, target: str | None) -> tuple[Table, str]:
-    table = _read(source)
+    table = read(source)
     if target is None and source in DATASETS and not Path(source).is_file():
         target = find_dataset(source).target
     if target is None:
@@ -197,7 +197,7 @@ def _looks_like_model(path: Path) -> bool:
 def _drop_missing(table: Table, target: str, notes: list[str]) -> Table:
     keep = table.column(target).notna().to_numpy()
     if not keep.all():
-        notes.append(f"left out: {_rows(int((~keep).sum()))} without a {target}")
+        notes.append(f"left out: {rows_of(int((~keep).sum()))} without a {target}")
     return table.take(keep)
 
 
@@ -290,12 +290,12 @@ def _compare(result: dict[str, Any], say: Say) -> None:
 
 def predict(model_path: Path, source: str, *, out: str, proba: bool, say: Say) -> None:
     """Predictions as CSV."""
-    model = _load(model_path)
+    model = load_model(model_path)
     name = model.target_.name
     if proba and model.task != "classification":
         raise TableError(f"--proba needs a model of classes; {model_path} predicts the number {name!r}")
-    _check_out(out, source, model_path)
-    table = _read(source)
+    check_out(out, source, model_path)
+    table = read(source)
     if proba:
         found = pd.DataFrame(model.predict_proba(table), columns=[f"{name}={c}" for c in model.classes_])
     else:
@@ -310,7 +310,7 @@ def predict(model_path: Path, source: str, *, out: str, proba: bool, say: Say) -
         say(f"wrote {len(found):,} predictions to {out}")
 
 
-def _check_out(out: str, source: str, model_path: Path) -> None:
+def check_out(out: str, source: str, model_path: Path) -> None:
     for other, what in ((source, "table to predict"), (str(model_path), "model")):
         if out != "-" and other != "-" and Path(out).resolve() == Path(other).resolve():
             raise FileError(f"--out {out} would overwrite the {what}; give another name")
@@ -323,7 +323,7 @@ def _show_report(table: Table, model: Any, say: Say) -> None:
         say(f"note: {sentence}")
 
 
-def _load(path: Path) -> Any:
+def load_model(path: Path) -> Any:
     model = load(path)
     if not hasattr(model, "features_"):
         raise FileError(f"{path} holds a bare network; this needs a model that was trained on a table")
@@ -332,8 +332,8 @@ def _load(path: Path) -> Any:
 
 def evaluate(model_path: Path, source: str, *, weights: str | None, say: Say) -> dict[str, Any]:
     """Scores on a table that has the target."""
-    model = _load(model_path)
-    table = _read(source)
+    model = load_model(model_path)
+    table = read(source)
     table.require([model.target_.name, *([weights] if weights else [])])
     y = table.column(model.target_.name)
     if y.isna().any():
@@ -345,7 +345,7 @@ def evaluate(model_path: Path, source: str, *, weights: str | None, say: Say) ->
     row_weights = None if weights is None else _weights(table, weights)
     result = scores.of(model, table, codes, row_weights)
     _show_report(table, model, say)
-    scores.show(result, f"{table.name}: score on {_rows(len(table))}", say)
+    scores.show(result, f"{table.name}: score on {rows_of(len(table))}", say)
     return {"rows": len(table), **result}
 
 

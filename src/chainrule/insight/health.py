@@ -18,7 +18,7 @@ from .given import Given, given
 # At most so many rows are looked at, evenly over those given.
 MOST_ROWS = 2_000
 # A slope below this share of the activation's greatest between z = −1 and 1 is flat.
-FLAT = 0.05
+FLAT = 0.01
 # A unit that is flat on this share of the rows is saturated.
 MOSTLY = 0.95
 # Under this share of a layer's units an illness of some does little harm, and the report says so.
@@ -252,7 +252,7 @@ def health(model: Any, X: Any, y: Any = None, *, loss: Any = None) -> Health:
     """How well each layer of a fitted network can still learn, in words, with what to try.
 
     Slopes are those of the activation's row, at every row of X: a unit is dead where `σ'(z)` is 0 on all of them,
-    saturated where it is below a twentieth of the greatest between z = −1 and 1 on nearly all. The signal of a layer is
+    saturated where it is below a hundredth of the greatest between z = −1 and 1 on nearly all. The signal of a layer is
     the root mean square of `∂E_i/∂z_l` over rows and units, by the calculus; it vanishes (explodes) where it is less
     than a thousandth of (more than a thousand times) that of the last layer.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,14 +15,14 @@ from sklearn.base import is_classifier
 from chainrule import scores
 from chainrule.data import LEFT_OUT, read_table
 from chainrule.engine import Network
-from chainrule.files import FileError, write_atomically
+from chainrule.files import write_atomically
 
-from .given import Given, check_length, given, input_names, network_of
+from .given import Given, given, input_names, network_of
 from .health import Health, health
 from .inputs import integrated_gradients, permutation_importance
 
 # Rows that pictures and importance are made of, at most; columns and values that a table of the page lists.
-_MOST_ROWS, _MOST_COLUMNS = 2_000, 60
+_MOST_ROWS, _MOST_COLUMNS = 2_000, 30
 # Classes above which no confusion matrix is drawn.
 _MOST_CLASSES = 30
 
@@ -50,8 +49,8 @@ class Section:
     def text(self, text: str) -> None:
         self.parts.append({"kind": "text", "text": text})
 
-    def findings(self, items: Sequence[str]) -> None:
-        self.parts.append({"kind": "findings", "items": list(items)})
+    def findings(self, sentences: Sequence[str]) -> None:
+        self.parts.append({"kind": "findings", "sentences": list(sentences)})
 
     def draw(self, *drawn: tuple[str, Callable[[], Any]]) -> None:
         """Pictures side by side: (what it shows, what draws it)."""
@@ -87,7 +86,7 @@ class _About:
 def report(
     model: Any, X: Any, y: Any = None, path: Any = "report.html", *, row: int = 0, title: str | None = None
 ) -> Path:
-    """Write one page of HTML on a fitted model: its data, network, curves, scores, health, inputs and one row explained.
+    """Write one page of HTML on a fitted model: data, network, curves, scores, health, inputs, one row explained.
 
     The page has its pictures inside, asks no other machine for anything, runs no script and follows the reader's
     choice of light or dark. It is written beside its place and renamed.
@@ -156,7 +155,7 @@ def _about(model: Any, X: Any, y: Any, row: int) -> _About:
         raise TypeError("a report is on a fitted estimator, which has a training and a score; got a bare Network")
     network_of(model)
     if y is not None:
-        y = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y).tolist(), name="y")
+        y = _targets(y)
     X = read_table(X) if hasattr(model, "features_") and hasattr(model, "feature_names_in_") else X
     seen = given(model, X, y)
     if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < len(seen.X):
@@ -164,17 +163,22 @@ def _about(model: Any, X: Any, y: Any, row: int) -> _About:
     return _About(model, X, y, seen, int(row), health(model, X, y), _codes(model, y))
 
 
-def _codes(model: Any, y: pd.Series | None) -> np.ndarray | None:
-    """Codes of the classes, or numbers, where there is one target a row."""
-    if y is None or network_of(model).sizes[-1] > 1 and not is_classifier(model):
+def _targets(y: Any) -> Any:
+    """One target a row as a Series, which knows its name; several as an array."""
+    if isinstance(y, pd.Series):
+        return y
+    values = np.asarray(y)
+    return values if values.ndim > 1 and values.shape[1] > 1 else pd.Series(values.ravel().tolist(), name="y")
+
+
+def _codes(model: Any, y: Any) -> np.ndarray | None:
+    """Codes of the classes, or numbers, where there is one target and one answer a row."""
+    if not isinstance(y, pd.Series) or (network_of(model).sizes[-1] > 1 and not is_classifier(model)):
         return None
     if hasattr(model, "target_"):
         return np.asarray(model.target_.encode(y))
     if not is_classifier(model):
         return y.to_numpy(float)
-    if model._is_multilabel():
-        return None
-    check_length(y, len(y))
     return np.searchsorted(model.classes_, np.asarray(y.tolist()))
 
 
@@ -189,7 +193,7 @@ def _some(about: _About) -> tuple[Any, Any]:
     """(X, y) of at most so many rows, evenly."""
     n = len(about.seen.X)
     rows = np.unique(np.linspace(0, n - 1, min(n, _MOST_ROWS)).astype(int))
-    return _rows_of(about.X, rows), None if about.y is None else about.y.iloc[rows]
+    return _rows_of(about.X, rows), None if about.y is None else _rows_of(about.y, rows)
 
 
 # ---------------------------------------------------------------- the sections
@@ -210,7 +214,8 @@ def _tiles(about: _About) -> list[dict[str, str]]:
     tiles.append({"value": f"{net.K:,}", "words": "parameters (weights and biases)"})
     epochs = getattr(about.model, "n_iter_", None)
     if epochs:
-        tiles.append({"value": f"{epochs:,}", "words": "epochs (lbfgs: iterations) of training"})
+        words = "iterations of training" if getattr(about.model, "solver", "") == "lbfgs" else "epochs of training"
+        tiles.append({"value": f"{epochs:,}", "words": words})
     mood = "good" if not n else "bad"
     tiles.append(
         {"value": "nothing wrong" if not n else f"{n} finding{'s' * (n > 1)}", "words": "health", "mood": mood}
@@ -257,7 +262,8 @@ def _target(about: _About, section: Section) -> None:
     if about.y is None:
         section.say("No target was given with these rows, so there are no scores.")
         return
-    section.head(f"Target: {about.y.name if about.y.name is not None else 'y'}")
+    name = getattr(about.y, "name", "y")
+    section.head(f"Target: {'y' if name is None else name}")
     if about.codes is not None and is_classifier(about.model):
         labels = about.model.classes_
         counts = np.bincount(about.codes, minlength=len(labels))
@@ -266,6 +272,8 @@ def _target(about: _About, section: Section) -> None:
     elif about.codes is not None:
         c = about.codes
         section.say(f"A number from {c.min():.6g} to {c.max():.6g}, on average {c.mean():.6g}.")
+    else:
+        section.say(f"{about.y.shape[-1] if about.y.ndim > 1 else 1} targets a row.")
 
 
 def _network(about: _About) -> Section:
@@ -287,7 +295,7 @@ def _training(about: _About) -> Section:
     section, model = Section("training", "Training"), about.model
     history = getattr(model, "history_", None)
     if not history:
-        section.say("No epochs were recorded (lbfgs has none, unless it is watched), so there is no curve.")
+        section.say("No epochs were recorded, so there is no curve.")
         return section
     outcome = getattr(model, "outcome_", None)
     because = outcome.stopped_because if outcome is not None else getattr(model, "stopped_because_", "")
@@ -320,7 +328,7 @@ def _quality(about: _About) -> Section:
         return section
     found = _scores(about)
     if not found:
-        section.say(f"Score on these rows: {about.model.score(about.X, about.y.to_list()):.4g}")
+        section.say(f"Score on these rows: {about.model.score(about.X, np.asarray(about.y)):.4g}")
         return section
     rows = [
         [words, f"{found[name]:.4g}", f"{found[f'{name}_baseline']:.4g}" if f"{name}_baseline" in found else ""]
@@ -360,7 +368,7 @@ def _of_health(about: _About) -> Section:
     section.table(head, cells, (0, *range(2, len(head))))
     section.say(
         "Dead: slope 0 on every row. Saturated: flat on nearly every row. Flat slopes: the share of slopes, over units "
-        "and rows, below a twentieth of the activation's greatest. Gradient: the root mean square of ∂E/∂z in the layer. "
+        "and rows, below a hundredth of the activation's greatest. Gradient: the root mean square of ∂E/∂z of a layer. "
         "Weights: the root mean square of A. Update: the median change in an epoch, as a share of the weights' length.",
         True,
     )
@@ -377,7 +385,7 @@ def _inputs(about: _About) -> Section:
         return section
     X, y = _some(about)
     X = getattr(X, "frame", X)
-    importance = permutation_importance(about.model, X, y.to_numpy(), random_state=0)
+    importance = permutation_importance(about.model, X, np.asarray(y), random_state=0)
     words = "How much the score falls when the values of one column are shuffled, five times, on these rows."
     section.draw((words, partial(plot_importance, importance)))
     return section
@@ -389,7 +397,7 @@ def _one_row(about: _About) -> Section:
     section, model = Section("row", f"Row {about.row}, explained"), about.model
     one = _rows_of(about.X, np.array([about.row]))
     answer = np.asarray(model.predict(one))[0]
-    true = "" if about.y is None else f" It is {about.y.iloc[about.row]}."
+    true = "" if about.y is None else f" It is {np.asarray(about.y)[about.row]}."
     section.say(
         f"The network answers {answer if np.ndim(answer) or isinstance(answer, str) else f'{answer:.6g}'}.{true}"
     )
@@ -434,16 +442,9 @@ def _one_weight(about: _About, section: Section, one: Any) -> None:
     i, j = (int(k) for k in np.unravel_index(int(np.argmax(np.abs(slope))), slope.shape))
     section.head(f"The chain rule of one weight: A_1[{i}, {j}], from {input_names(about.model)[i]} to unit {j}")
     section.say("Of the weights of layer 1 it is the one at which this row pulls most.", True)
-    section.text(explain(about.model, one, about.y.iloc[[about.row]], ("A", 1, i, j)).text())
+    section.text(explain(about.model, one, _rows_of(about.y, np.array([about.row])), ("A", 1, i, j)).text())
 
 
 SECTIONS: tuple[Callable[[_About], Section], ...] = (
     _data, _network, _training, _quality, _of_health, _inputs, _one_row,
 )  # fmt: skip
-
-
-def check_place(path: str | os.PathLike, others: Sequence[str | os.PathLike]) -> None:
-    """A FileError where writing to `path` would overwrite one of the files that are read."""
-    for other in others:
-        if Path(path).resolve() == Path(other).resolve():
-            raise FileError(f"{os.fspath(path)} is a file that is read; give another name")

@@ -177,6 +177,8 @@ def _draw_classes(ax: Axes, across: np.ndarray, up: np.ndarray, p: np.ndarray, l
 
 
 def _draw_numbers(ax: Axes, across: np.ndarray, up: np.ndarray, values: np.ndarray, points: np.ndarray, y: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     if values.ndim != 1:
         raise ValueError("a decision surface shows one number a row; this model predicts several")
     values = values.reshape(len(up), len(across))
@@ -184,7 +186,7 @@ def _draw_numbers(ax: Axes, across: np.ndarray, up: np.ndarray, values: np.ndarr
     targets = None if y is None else np.asarray(y, float)
     if targets is not None:
         low, high = min(low, float(targets.min())), max(high, float(targets.max()))
-    levels = np.linspace(low, high if high > low else low + 1.0, 15)
+    levels = MaxNLocator(14).tick_values(low, high if high > low else low + 1.0)
     drawn = ax.contourf(across, up, values, levels=levels, cmap="viridis", extend="neither")
     ax.figure.colorbar(drawn, ax=ax, label="prediction" if y is None else "prediction (points: the targets)")
     if targets is not None:
@@ -205,7 +207,7 @@ def _draw_points(ax: Axes, points: list[np.ndarray], y: np.ndarray | None, label
     for k, label in enumerate(labels.astype(str)):
         own, colour = shown == label, _COLOURS[k % len(_COLOURS)]
         marker = _MARKERS[k % len(_MARKERS)]
-        edge = {} if marker in "x+" else {"edgecolors": "white", "linewidths": 0.6}
+        edge: dict[str, Any] = {} if marker in "x+" else {"edgecolors": "white", "linewidths": 0.6}
         ax.scatter(x[own], z[own], s=26, color=colour, marker=marker, label=plain_label(label), **edge)
     if len(labels) <= 10:
         ax.legend(loc="best", framealpha=0.85)

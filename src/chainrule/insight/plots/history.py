@@ -62,7 +62,7 @@ def plot_history(model: Any, ax: Axes | None = None, *, columns: Any = None) -> 
     epochs = np.array(known["epoch"], float)
     for k, name in enumerate(names):
         values = np.array([np.nan if v is None else v for v in known[name]], float)
-        style = {"marker": "o", "markersize": 3} if len(epochs) <= 30 else {}
+        style: dict[str, Any] = {"marker": "o", "markersize": 3} if len(epochs) <= 30 else {}
         ax.plot(epochs, values, color=_COLOURS[k % len(_COLOURS)], label=_WORDS.get(name, name), **style)
     _scale(ax, [known[name] for name in names])
     best = _kept(model, history)
@@ -82,7 +82,7 @@ def _history(model: Any) -> History:
             raise NotFittedError(f"this {type(model).__name__} is not fitted yet; call fit before its history is drawn")
         raise TypeError(f"model must be a fitted estimator or a History, got {type(model).__name__}")
     if not len(history):
-        raise ValueError("there is no history to draw: lbfgs has epochs only where it is watched, and 0 were recorded")
+        raise ValueError("there is no history to draw: no epoch was finished")
     return history
 
 

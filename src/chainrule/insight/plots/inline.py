@@ -9,7 +9,7 @@ from typing import Any
 
 from .canvas import pyplot
 
-# What is drawn in this colour, which no palette has, takes the page's ink.
+# What is drawn in this colour, which no palette has, takes the page's ink. Black stays black: it is written on white.
 _INK = "#010203"
 _STYLE = {
     "text.color": _INK, "axes.edgecolor": _INK, "axes.labelcolor": _INK, "axes.titlecolor": _INK, "xtick.color": _INK,
@@ -46,7 +46,7 @@ def inline_svg(draw: Callable[[], Any], name: str) -> str:
     text = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r'(<svg[^>]*?)\s+version="[^"]*"', r"\1", text)
     text = _own_marks(text, name)
-    return text.replace(_INK, "currentColor").replace("#000000", "currentColor")
+    return text.replace(_INK, "currentColor")
 
 
 def _own_marks(text: str, name: str) -> str:

@@ -56,6 +56,7 @@ def plot_residuals(model: Any, X: Any, y: Any, ax: Axes | None = None, *, kind: 
     ------
     ValueError : for an unfitted model, one that predicts classes or several numbers, or rows that it cannot predict.
     """
+    from matplotlib.ticker import AutoLocator
     from sklearn.metrics import PredictionErrorDisplay
 
     _check(model, X, y, "a figure of residuals", classes=False)
@@ -69,6 +70,8 @@ def plot_residuals(model: Any, X: Any, y: Any, ax: Axes | None = None, *, kind: 
         np.asarray(y, float), found, kind=kind, ax=ax, random_state=0,
         scatter_kwargs={"color": BLUE, "alpha": 0.5, "s": 16}, line_kwargs={"color": GREY},
     )  # fmt: skip
+    for axis in (ax.xaxis, ax.yaxis):  # scikit-learn divides the range in five, whatever the numbers are
+        axis.set_major_locator(AutoLocator())
     ax.set_xlabel("prediction ŷ")
     ax.set_ylabel("y − ŷ" if kind == "residual_vs_predicted" else "target y")
     return ax
@@ -103,6 +106,7 @@ def plot_calibration(
             (true == labels[k]).astype(int), np.clip(p[:, k], 0.0, 1.0), n_bins=n_bins, ax=ax,
             name=plain_label(labels[k]), ref_line=at == 0, color=_COLOURS[at % len(_COLOURS)],
         )  # fmt: skip
+    ax.lines[0].set_color(GREY)  # the diagonal, which is black, on a page of any colour
     ax.set_xlabel("probability that was predicted")
     ax.set_ylabel("share of these rows in which it came true")
     ax.legend(fontsize="small")
