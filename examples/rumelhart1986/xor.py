@@ -1,7 +1,7 @@
 """Exclusive or, in the form of the PDP book's chapter 8: one hidden unit and links from the inputs to the output.
 
 Such a network is no plain sequence of layers, so it is written here as a NumPy function, and chainrule differentiates
-it. The usual 2-2-1 network is trained in the same way, and from a few of the starts as a `cr.Network` too, whose gradient
+it. The usual 2-2-1 network is trained in the same way, and from a few starts as a `cr.Network` too, whose gradient
 comes from the compiled engine.
 
 python xor.py --figure xor.png
@@ -114,8 +114,8 @@ def draw_network(ax: Any, w: np.ndarray) -> None:
     for name, (x, y) in place.items():
         ax.scatter([x], [y], s=620, color="white", edgecolor="0.3", zorder=2)
         ax.text(x, y, name, ha="center", va="center", zorder=3)
-    for name, bias in (("h", w[2]), ("ŷ", w[6])):
-        ax.text(place[name][0] + 0.3, place[name][1], f"bias {bias:.1f}", va="center", fontsize=9)
+    ax.text(1.0, 0.5, f"bias {w[2]:.1f}", ha="center", va="center", fontsize=9)
+    ax.text(1.3, 2.4, f"bias {w[6]:.1f}", va="center", fontsize=9)
     ax.set(xlim=(-0.5, 2.5), ylim=(-0.4, 2.8), title="one hidden unit and direct links")
     ax.axis("off")
 
@@ -144,7 +144,7 @@ def draw(path: cr.Path, runs: dict[str, Runs], limit: int, file: str) -> None:
     for (name, found), colour in zip(runs.items(), (BLUE, SKY, ORANGE, GREEN), strict=True):
         share_solved(right, found.sweeps, limit, color=colour, label=name)
     right.axvline(CHAPTERS_SWEEPS, color=RED, linestyle="--", label=f"the chapter: {CHAPTERS_SWEEPS}")
-    right.legend(frameon=False, fontsize=8, loc="lower right")
+    right.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.45, -0.15), ncols=2)
     right.set_title(f"{len(found.sweeps)} starts each")
     save(figure, file)
 
