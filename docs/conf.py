@@ -93,8 +93,13 @@ def on_docstring(app, what, name, thing, options, lines: list[str]) -> None:
     lines[:] = reference.as_rst(lines)
 
 
+def on_member(app, what, name, member, skip, options) -> bool | None:
+    return None if skip or reference.is_own(member) else True
+
+
 def setup(app) -> None:
     reference.write_pages(DOCS / "reference" / "names")
     app.add_lexer("csv", TextLexer)
     app.connect("source-read", on_source)
     app.connect("autodoc-process-docstring", on_docstring)
+    app.connect("autodoc-skip-member", on_member)

@@ -39,12 +39,21 @@ def test_a_page_of_a_name_that_went_away_goes_too(tmp_path):
         ("A.\n>>> 1 + 1\n2", ["A.", "", ">>> 1 + 1", "2", ""]),
         (
             "Parameters\n----------\nx : float\n    The place.\nh, k : steps\n    that are small",
-            [".. rubric:: Parameters", "", "``x``", "    float", "    The place.", "", "``h, k``", "    steps", "    that are small", ""],
+            [".. rubric:: Parameters", "", "``x``", "    float", "", "    The place.", "", "``h, k``", "    steps", "", "    that are small", ""],
         ),
+        (f"x : {'long ' * 20}\n    and on", ["``x``", f"    {'long ' * 20}", "    and on", ""]),
     ],
 )  # fmt: skip
 def test_a_docstring_as_markup(docstring, markup):
     assert reference.as_rst(docstring.split("\n")) == markup
+
+
+def test_a_class_shows_its_own_members_only():
+    model = chainrule.MLPClassifier
+    assert reference.is_own(model.fit)
+    assert reference.is_own(chainrule.Path.is_monotone)
+    assert not reference.is_own(model.set_fit_request)
+    assert not reference.is_own(model.get_params)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ HEADINGS = {
     "interchange": "Files",
 }
 SECTION = re.compile(r"^([A-Z][a-z]+)\n-{3,}$", re.MULTILINE)
+_WRAPPED = 100  # a line with so much room left ended on purpose
 ENTRY = re.compile(r"^(?P<name>[\w*][\w*, ()]*?) : (?P<what>.*)$")
 
 
@@ -48,7 +49,7 @@ def write_pages(folder: Path) -> list[Path]:
 def _page(name: str) -> str:
     thing = getattr(chainrule, name)
     directive = "autofunction" if inspect.isfunction(thing) else "autoclass"
-    members = "" if directive == "autofunction" else "   :members:\n"
+    members = "" if directive == "autofunction" else "   :members:\n   :inherited-members:\n"
     return f"# {name}\n\n```{{eval-rst}}\n.. {directive}:: chainrule.{name}\n{members}```\n"
 
 
@@ -68,6 +69,12 @@ def _index() -> str:
 def first_sentence(name: str) -> str:
     head = (inspect.getdoc(getattr(chainrule, name)) or "").split("\n\n")[0].replace("\n", " ")
     return re.split(r"(?<=[.:]) ", head)[0].rstrip(":")
+
+
+def is_own(member) -> bool:
+    """Whether a member of a class is this package's; what it has from scikit-learn is documented there."""
+    function = getattr(member, "fget", None) or getattr(member, "__func__", None) or member
+    return (getattr(function, "__module__", None) or "").startswith("chainrule")
 
 
 def as_rst(lines: list[str]) -> list[str]:
@@ -96,10 +103,12 @@ def _paragraph(part: str) -> list[str]:
             return ["::", "", *lines]
         return [_plain(line) for line in lines]
     out = []
-    for line, entry in zip(lines, entries, strict=True):
+    for before, line, entry in zip(["", *lines], lines, entries, strict=False):
         if entry:
             out += ["", f"``{entry['name']}``", f"    {_plain(entry['what'])}"]
-        else:  # what is said of an entry goes on
+        else:
+            if ENTRY.match(before) and len(before) + len(line.split()[0]) < _WRAPPED:
+                out.append("")  # a type, and what is said of it; no line that went on
             out.append(f"    {_plain(line.strip())}")
     return out[1:]
 
