@@ -73,6 +73,7 @@ def _slopes(table: LimitTable, ax: Axes) -> None:
         ax.axhline(table.exact, color=RED, ls="--", lw=1, label=f"what the calculus returns: {table.exact:g}")
     if table.sides.kind != "kink":
         ax.set_yscale("symlog", linthresh=1.0)  # slopes that grow without bound, of either sign
+        ax.margins(y=0.02)
     ax.set_ylabel(f"slope at {table.a:g}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
     titles = {
