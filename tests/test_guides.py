@@ -14,6 +14,7 @@ NEEDS = {
     "derivatives": [],
     "descent-pictures": ["matplotlib"],
     "explain": ["matplotlib"],
+    "look-inside": ["matplotlib", "jinja2"],
     "model-files": ["onnx", "onnxruntime"],
 }
 COURSE = sorted((DOCS / "course").glob("*.md"))

@@ -110,9 +110,9 @@ def report(
 
     >>> import chainrule as cr, tempfile, os
     >>> frame = cr.load_dataset("xor")
-    >>> model = cr.MLPClassifier((4,), solver="lbfgs", random_state=0).fit(frame[["a", "b"]], frame["y"])
+    >>> model = cr.MLPClassifier((4,), solver="lbfgs", random_state=0).fit(frame[["a", "b"]], frame["xor"])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     page = report(model, frame[["a", "b"]], frame["y"], os.path.join(folder, "xor.html")).read_text("utf-8")
+    ...     page = report(model, frame[["a", "b"]], frame["xor"], os.path.join(folder, "xor.html")).read_text("utf-8")
     >>> page.startswith("<!doctype html>"), "http" in page
     (True, False)
     """
