@@ -113,7 +113,7 @@ def report(
     >>> model = cr.MLPClassifier((4,), solver="lbfgs", random_state=0).fit(frame[["a", "b"]], frame["xor"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     page = report(model, frame[["a", "b"]], frame["xor"], os.path.join(folder, "xor.html")).read_text("utf-8")
-    >>> page.startswith("<!doctype html>"), "http" in page
+    >>> page.startswith("<!doctype html>"), "://" in page
     (True, False)
     """
     text = report_html(model, X, y, row=row, title=title)
@@ -382,6 +382,9 @@ def _inputs(about: _About) -> Section:
 
     section = Section("inputs", "What the inputs do")
     if about.y is None:
+        return section
+    if len(about.seen.X) < 2:
+        section.say("One row cannot be shuffled; give more, and the importance of each column is drawn here.")
         return section
     X, y = _some(about)
     X = getattr(X, "frame", X)
