@@ -58,7 +58,8 @@ def _index() -> str:
     rooms: dict[str, list[str]] = {}
     for name in names():
         rooms.setdefault(room(name), []).append(name)
-    parts = ["# Public names", "Everything below is `chainrule.NAME`. A page says what goes in, what comes out and what is refused."]
+    about = "Everything below is `chainrule.NAME`. A page says what goes in, comes out and is refused."
+    parts = ["# Public names", about]
     for key in [*HEADINGS, *sorted(set(rooms) - set(HEADINGS))]:
         if key in rooms:
             parts.append(f"## {HEADINGS.get(key, key)}")
