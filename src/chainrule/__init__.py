@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         value_and_grad,
     )
     from .data import TableError, datasets, load_dataset
-    from .descent import Armijo, DivergenceError, Objective, Path, maximize, minimize
+    from .descent import Armijo, DivergenceError, Objective, Path, maximize, minimize  # type: ignore[no-redef]  # mypy takes the module descent.minimize for it
     from .engine import Network
     from .estimators.mlp import MLPClassifier, MLPRegressor
     from .estimators.tabular import TableClassifier, TableRegressor

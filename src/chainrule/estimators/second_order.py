@@ -13,8 +13,9 @@ from chainrule.descent import REASONS, DivergenceError, Objective
 from chainrule.descent.second_order import Solver, View, check_memory
 from chainrule.engine.objective import objective as engine_objective
 from chainrule.training import Event, Watched
+from chainrule.training.recording import Recorder, Where
 
-from .follower import NON_FINITE, Follower, sentence
+from .follower import NON_FINITE, Follower, Shuffle, sentence
 from .heldout import split_off
 from .settings import check_curvature, second_order, solver_name
 from .solvers import Job, train, warn_of_the_end
@@ -35,14 +36,27 @@ def fit_second_order(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) 
     whole = SecondOrderRun(model, X, model._smoothed(Y), weights, row.solver, hyper, min_grad)
     try:
         whole.begin(job.checkpoint is not None and job.checkpoint.resuming)
-        follower = Steps(model, Own(), whole.n_rows)  # type: ignore[arg-type]
-        outcome = train(model, whole, sets, job, follower, model.max_iter, lambda epoch: 1.0, whole.report, whole.ended)
+        follower = Steps(model, Own(), whole.n_rows)
+        outcome = train(
+            model, whole, sets, job, follower, model.max_iter, lambda epoch: 1.0, _recorded(model, whole),
+            whole.report, whole.ended,
+        )  # fmt: skip
     except DivergenceError as why:
         raise ValueError(f"{NON_FINITE} {sentence(why)}") from why
     finally:
         net.w[...] = whole.w
     model.stopped_because_ = outcome.stopped_because
     warn_of_the_end(outcome, model, solver_name(model))
+
+
+def _recorded(model: Any, whole: SecondOrderRun) -> list[Any]:
+    """The rules to put first: with record=True one that keeps where w was, step by step."""
+    if not model.record:
+        return []
+    why_not = f"a step of {solver_name(model)} takes all rows, and several trials of its own to find its length"
+    recorder = Recorder(Where(lambda: whole.w.copy()), None, why_not)
+    model.recording_ = recorder.recording
+    return [recorder]
 
 
 @dataclass
@@ -56,8 +70,9 @@ class Own:
 class Steps(Follower):
     """The records of a second-order fit; only held-out rows can end it, tol does not: the method knows its end."""
 
-    def order(self) -> np.ndarray:
-        return np.empty(0, np.int64)
+    def __init__(self, model: Any, descent: Any, n_rows: int):
+        super().__init__(model, descent, n_rows)
+        self.order = Shuffle(n_rows, model._random_state, wanted=False)
 
     def _is_worse(self) -> bool:
         if self.model.early_stopping:

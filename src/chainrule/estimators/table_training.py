@@ -15,7 +15,7 @@ from chainrule.engine import Committee, Network, Plan, Run, averaged, error
 from chainrule.network import Layout, get_loss
 from chainrule.training import Checkpointer, MaxTime, Patience, ProgressBar, Training, Watched, run
 from chainrule.training.audit import audit
-from chainrule.training.recording import Recorder
+from chainrule.training.recording import Recorder, Where
 
 from .follower import Permutation, recorded
 
@@ -82,22 +82,12 @@ def _run(plan: Plan, W: np.ndarray, rows: tuple[Any, ...], n_threads: int | None
     return Run(plan, W[0], X, Y, weights, n_threads) if len(W) == 1 else Committee(plan, W, X, Y, weights, n_threads)
 
 
-class _Average:
-    """The network that averages those that are trained, for a recorder."""
-
-    def __init__(self, layout: Layout, W: np.ndarray):
-        self._layout, self._W = layout, W
-
-    def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {}, {"w": averaged(self._layout, self._W)[1]}
-
-
 def _points(model: Any, layout: Layout, W: np.ndarray) -> list[Any]:
     """The rules to put first: with record=True one that keeps where the averaging network was, epoch by epoch."""
     if not model.record:
         return []
     why_not = f"the fit trained {len(W)} networks side by side; fit with networks=1 to open the steps of one"
-    recorder = Recorder(_Average(layout, W), None, why_not)
+    recorder = Recorder(Where(lambda: averaged(layout, W)[1]), None, why_not)
     model.recording_ = recorder.recording
     return [recorder]
 
