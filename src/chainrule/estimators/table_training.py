@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from chainrule.descent import DivergenceError, get_method
 from chainrule.descent.schedules import get_schedule
-from chainrule.engine import Committee, Network, Plan, Run, averaged, error
-from chainrule.network import Layout, get_loss
+from chainrule.engine import Committee, Network, Plan, Run, averaged, predict
+from chainrule.network import Layout, get_activation, get_loss
 from chainrule.training import Checkpointer, MaxTime, Patience, ProgressBar, Training, Watched, run
 from chainrule.training.audit import audit
 from chainrule.training.recording import Recorder, Where
@@ -93,14 +93,19 @@ def _points(model: Any, layout: Layout, W: np.ndarray) -> list[Any]:
 
 
 def watch(model: Any, given: Prepared) -> Callable[[np.ndarray], Watched]:
-    """The mean loss over the held-out rows, of the network that averages those that are trained."""
+    """The mean loss over the held-out rows, of the mean of the raw scores of the networks that are trained."""
     loss = get_loss(model._loss())
     X, Y, weights = given.part(given.held)
     mass = float(len(X) if weights is None else weights.sum())
+    # as `averaged` has it, without making that network: it is wide, and these are quick
+    last = replace(given.layout.layers[-1], activation=get_activation("identity"))
+    raw = replace(given.layout, layers=(*given.layout.layers[:-1], last))
 
     def look(w: np.ndarray) -> Watched:
-        layout, mean_w = averaged(given.layout, w.reshape(given.first.shape))
-        mean = error(layout, loss, mean_w, X, Y, weights, model.n_threads) / mass
+        scores = [predict(raw, own, X, model.n_threads) for own in w.reshape(given.first.shape)]
+        value = loss(Y.astype(np.float64), np.mean(scores, axis=0, dtype=np.float64))
+        each = value if loss.rowwise else np.sum(value, axis=-1)
+        mean = float(np.sum(each if weights is None else weights * each)) / mass
         if not np.isfinite(mean):
             raise DivergenceError(
                 f"training diverged: the loss on the held-out rows became {mean}. "

@@ -9,6 +9,9 @@ import numpy as np
 from .levenberg_marquardt import LevenbergMarquardt
 from .view import Quadratic
 
+# α of the first steps, beside β = 1: as good as none.
+_HELD_ALPHA = 1e-10
+
 
 class BayesianRegularisation(LevenbergMarquardt):
     """Levenberg-Marquardt on β E_D + α E_W, with E_D = Σ e² and E_W = Σ x²; α and β follow the evidence.
@@ -17,8 +20,9 @@ class BayesianRegularisation(LevenbergMarquardt):
     of parameters that the data determine, between 0 and K; 1/(2β) is the variance of the noise. `evidence` is
     ln P(e | α, β), by Laplace's approximation around x.
 
-    It begins with γ = K and `first` times the α of that. With the whole of it, as in trainbr, a first step from small
-    weights may lead to where nearly all of them are 0, which is a maximum of the evidence too, but a poor one.
+    The first `hold` steps are nearly those of Levenberg and Marquardt alone: of first weights, which fit nothing, the
+    evidence says that all is noise, and leads to where nearly all of them are 0, which is a maximum of it too, but a
+    poor one. Then it begins with γ = K and `first` times the α of that, where trainbr takes the whole from the start.
 
     F stays ½ Σ e²: values and gradients of the path are of it. It ends where β E_D + α E_W is stationary.
     """
@@ -32,10 +36,16 @@ class BayesianRegularisation(LevenbergMarquardt):
 
     def start(self, x: np.ndarray) -> None:
         super().start(x)
+        self.numbers |= {"gamma": float(self.x.size), "alpha": _HELD_ALPHA, "beta": 1.0, "made": 0.0}
+        if not self.hyper["hold"]:
+            self._begin()
+        self._measured()
+
+    def _begin(self) -> None:
+        """From here on α and β follow the evidence."""
         K = float(self.x.size)
         self._weigh(K, self.view.residual_count(self.x) - K)
         self.numbers["alpha"] *= self.hyper["first"]
-        self._measured()
 
     def _system(self, model: Quadratic, x: np.ndarray | None = None) -> Quadratic:
         alpha, beta = self.numbers["alpha"], self.numbers["beta"]
@@ -49,7 +59,13 @@ class BayesianRegularisation(LevenbergMarquardt):
     def _arrive(self, x: np.ndarray, value: float, model: Quadratic) -> None:
         super()._arrive(x, value, model)
         gamma = self._measured()
-        self._weigh(gamma, self.view.residual_count(self.x) - gamma)
+        self.numbers["made"] += 1
+        if self.numbers["made"] < self.hyper["hold"]:
+            self.numbers["gamma"] = gamma
+        elif self.numbers["made"] == self.hyper["hold"]:
+            self._begin()
+        else:
+            self._weigh(gamma, self.view.residual_count(self.x) - gamma)
 
     def _weigh(self, gamma: float, unexplained: float) -> None:
         """α and β of γ; where they have no meaning (no weights, no errors, too few rows), they are 1 as in trainbr."""
