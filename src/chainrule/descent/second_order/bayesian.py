@@ -31,8 +31,14 @@ class BayesianRegularisation(LevenbergMarquardt):
 
     @property
     def slope(self) -> np.ndarray:
-        """∇F with the penalty's gradient in F's scale: what is 0 at the end."""
+        """∇F with the penalty's gradient in F's scale: what is 0 at the end, which no held step is."""
+        if self._is_held:
+            return np.full_like(self.g, np.inf)
         return self.g + self.numbers["alpha"] / self.numbers["beta"] * self.x
+
+    @property
+    def _is_held(self) -> bool:
+        return self.numbers["made"] < self.hyper["hold"]
 
     def start(self, x: np.ndarray) -> None:
         super().start(x)
@@ -47,6 +53,14 @@ class BayesianRegularisation(LevenbergMarquardt):
         self._weigh(K, self.view.residual_count(self.x) - K)
         self.numbers["alpha"] *= self.hyper["first"]
 
+    def step(self) -> str:
+        why = super().step()
+        if why and self._is_held:  # it has come to the end of what it may do without a penalty
+            self.numbers |= {"made": self.hyper["hold"], "mu": self.hyper["mu"]}
+            self._begin()
+            why = super().step()
+        return why
+
     def _system(self, model: Quadratic, x: np.ndarray | None = None) -> Quadratic:
         alpha, beta = self.numbers["alpha"], self.numbers["beta"]
         G = beta * model.G
@@ -59,10 +73,11 @@ class BayesianRegularisation(LevenbergMarquardt):
     def _arrive(self, x: np.ndarray, value: float, model: Quadratic) -> None:
         super()._arrive(x, value, model)
         gamma = self._measured()
+        was_held = self._is_held
         self.numbers["made"] += 1
-        if self.numbers["made"] < self.hyper["hold"]:
+        if self._is_held:
             self.numbers["gamma"] = gamma
-        elif self.numbers["made"] == self.hyper["hold"]:
+        elif was_held:
             self._begin()
         else:
             self._weigh(gamma, self.view.residual_count(self.x) - gamma)
