@@ -243,7 +243,9 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    "name", [name if name == "family_trees" else pytest.param(name, marks=pytest.mark.slow) for name in SCRIPTS]
+)
 def test_a_script_prints_its_table_and_draws_its_figure(name, tmp_path, capsys, monkeypatch):
     matplotlib = pytest.importorskip("matplotlib")
     monkeypatch.setattr(matplotlib, "rcParams", matplotlib.rcParams.copy())

@@ -160,7 +160,7 @@ def smooth(c, x):
     return np.sum(np.sin(c[0] * x) + c[1] * x**4 + np.cosh(c[2] * x) + c[3] * np.prod(np.tanh(x)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(
     st.lists(st.floats(-1.5, 1.5), min_size=4, max_size=4),
     st.lists(st.floats(-2, 2), min_size=1, max_size=3),

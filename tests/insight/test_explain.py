@@ -46,9 +46,9 @@ def names_of(layout):
     return [layout.where(k) for k in range(layout.K)]
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("depth", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("row", list(LOSSES.values()), ids=lambda row: row.name)
-@pytest.mark.parametrize("activation", ["tanh", "gelu", "relu"])
+@pytest.mark.parametrize("activation", ["tanh", pytest.param("gelu", marks=pytest.mark.slow), "relu"])
 def test_a_pass_holds_what_the_tape_derives(activation, row, depth):
     loss = row.configured(**dict.fromkeys(row.vectors, (0.2, 0.7)))
     net = network([*[3, 5, 4, 3][:depth], 2], activation, loss.link)
