@@ -168,6 +168,7 @@ class Summary(Printed):
     layers : one after another. K : all parameters. dtype : their float width
     weights_bytes : what w takes. training_bytes : what w, its gradient and the method's state take while it is trained
     by `method` (None where no method is known: w and the gradient). inputs, outputs : what goes in and comes out
+    averaged : how many networks were trained side by side, of which this is the average
     """
 
     layers: tuple[LayerSummary, ...]
@@ -178,6 +179,7 @@ class Summary(Printed):
     method: str | None
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    averaged: int = 1
 
     def sheet(self) -> Sheet:
         table = Section("")
@@ -192,6 +194,8 @@ class Summary(Printed):
         ends = [f"{what}: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
                 for what, names in (("inputs", self.inputs), ("outputs", self.outputs))]  # fmt: skip
         table.notes += [memory, *ends]
+        if self.averaged > 1:
+            table.notes.append(f"it averages {self.averaged} networks that were trained side by side")
         sizes = " → ".join(map(str, (self.layers[0].inputs, *(row.outputs for row in self.layers))))
         return Sheet(f"{sizes}: {counted(len(self.layers), 'layer')}, {counted(self.K, 'parameter')}", [table])
 
@@ -217,8 +221,9 @@ def summary(model: Any) -> Summary:
     name, vectors = _method(model)
     size = net.w.nbytes
     return Summary(
-        layers, net.K, str(net.w.dtype), size, size * (2 + vectors), name, input_names(model), output_names(model)
-    )
+        layers, net.K, str(net.w.dtype), size, size * (2 + vectors), name, input_names(model), output_names(model),
+        getattr(model, "n_networks_", 1),
+    )  # fmt: skip
 
 
 def _method(model: Any) -> tuple[str | None, int]:
