@@ -31,7 +31,7 @@ def paths() -> None:
 def network() -> None:
     """A network trained on the cars that ship: one car's numbers in its units, a line for each weight."""
     cars = cr.load_dataset("auto-mpg")
-    model = cr.TableRegressor((8, 4), networks=1, random_state=0, n_threads=1).fit(cars.drop(columns="mpg"), cars["mpg"])
+    model = cr.TableRegressor((8, 4), networks=1, random_state=0).fit(cars.drop(columns="mpg"), cars["mpg"])
     model.plot_network(cars.drop(columns="mpg").iloc[[14]])
 
 
