@@ -144,6 +144,7 @@ def test_a_gradient_that_is_wrong_is_found_and_located(monkeypatch):
 # ---------------------------------------------------------------- plot and report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", console_look.PICTURES)
 def test_every_picture_is_drawn_into_a_file(name):
     model = "numbers" if name == "residuals" else "classes"

@@ -201,6 +201,7 @@ def test_the_step_is_the_papers():
         assert w == pytest.approx(0.998 * (2.0 + v))
 
 
+@pytest.mark.slow
 def test_the_papers_settings_do_not_learn_the_trees_and_the_changed_ones_do():
     trees = script("family_trees")
     first, last = trees.TRIALS[0], trees.TRIALS[-1]

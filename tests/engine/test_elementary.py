@@ -32,6 +32,8 @@ def arguments(name, dtype):
     x = np.concatenate(parts).astype(dtype)
     if name == "log":
         x = np.abs(x[x != 0])
+    if name == "erf":
+        x = x[::5]  # each is asked of the C library by itself
     return x[x > -1] if name == "log1p" else x
 
 
