@@ -455,5 +455,5 @@ def test_several_networks_become_the_one_that_averages_their_raw_scores(model):
 
 def test_one_network_of_many_rows_and_several_of_few():
     model = TableRegressor()
-    assert model._networks(25_000) == 4
-    assert model._networks(25_001) == 1
+    assert model._networks(25_000, 80) == 4
+    assert model._networks(25_001, 1) == model._networks(25_000, 81) == 1

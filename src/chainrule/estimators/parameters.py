@@ -187,7 +187,8 @@ _TABLE = [
               "int ≥ 1 or None"),
     Parameter("networks", "auto", [_number(1, integer=True), Options(str, {"auto"})],
               "So many networks are trained side by side and made one, whose raw score is the mean of theirs; "
-              "'auto': 4 for at most 25,000 rows, else 1.", "int ≥ 1 or 'auto'"),
+              "'auto': 4 for at most 25,000 rows and, with all inputs, 2 million numbers, else 1.",
+              "int ≥ 1 or 'auto'"),
     Parameter("max_time", None, [None, _number(0, closed="neither")],
               "Stop after so many seconds, at the end of an epoch.", "float > 0 or None"),
     Parameter("kinds", None, [None, dict],

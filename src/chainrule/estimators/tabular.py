@@ -45,8 +45,9 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 24, 100
 # 'auto' weight decay: this divided by the rows, within a bound. The pull of a prior on the weights does not grow with
 # the rows, as their sum of losses does; so beside the mean loss it falls as 1/rows.
 _DECAY_ROWS, _MOST_DECAY = 2_000, 1.0
-# 'auto' networks: so many where there are at most so many rows; their mean is steadier, and one is quick to train.
-_NETWORKS, _FEW_ROWS = 4, 25_000
+# 'auto' networks: so many where there are at most so many rows and, with all inputs, so many numbers; their mean is
+# steadier, and one is quick to train.
+_NETWORKS, _FEW_ROWS, _FEW_NUMBERS = 4, 25_000, 2_000_000
 # A network is trained on no fewer rows than these.
 _FEWEST_ROWS = 4
 
@@ -124,7 +125,9 @@ class _TableModel(LooksMixin, BaseEstimator):
         rng = np.random.default_rng(self.seed_)
         Y = self._targets(codes)
         layout = Layout.of([block.shape[1], *self._hidden(), Y.shape[1]], self.activation, self._output())
-        first = np.stack([layout.first_weights(rng) for _ in range(self._networks(len(train)))]).astype(np.float32)
+        first = np.stack([layout.first_weights(rng) for _ in range(self._networks(len(train), block.shape[1]))]).astype(
+            np.float32
+        )
         self.network_ = Network.from_layout(*averaged(layout, first))
         if kept is not None:
             kept.follow(order=Randomness(rng))
@@ -157,10 +160,10 @@ class _TableModel(LooksMixin, BaseEstimator):
             return int(self.epochs)
         return int(np.clip(_STEPS // -(-n // batch), _FEWEST_EPOCHS, _MOST_EPOCHS))
 
-    def _networks(self, n: int) -> int:
+    def _networks(self, n: int, inputs: int) -> int:
         if self.networks != "auto":
             return int(self.networks)
-        return _NETWORKS if n <= _FEW_ROWS else 1
+        return _NETWORKS if n <= _FEW_ROWS and n * inputs <= _FEW_NUMBERS else 1
 
     def _decay(self, n: int) -> float:
         return min(_MOST_DECAY, _DECAY_ROWS / n) if self.weight_decay == "auto" else float(self.weight_decay)
