@@ -154,4 +154,5 @@ def _powers_of_two(most: int) -> list[int]:
 def _block(array: np.ndarray, dtype: np.dtype, columns: int, name: str) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != columns:
         raise ValueError(f"{name} must be rows × {columns}, got shape {array.shape}")
-    return unlocked(np.ascontiguousarray(array, dtype))
+    # aligned, too: the machine code is that of such arrays
+    return unlocked(np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED")))

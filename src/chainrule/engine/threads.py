@@ -132,6 +132,10 @@ def _serve(gate: _Gate, thread: int, wait: Callable) -> None:
         gate.asleep[thread] = False
 
 
+# Kernel and float width -> its machine code. No other type of a kernel's arguments differs from call to call.
+_READY: dict[tuple[Callable, Any], Callable] = {}
+
+
 class Crew:
     """n threads, of which the caller is the first, that run one kernel together after another.
 
@@ -143,7 +147,6 @@ class Crew:
     def __init__(self, n: int):
         self.n = n
         self._gate = _Gate(n)
-        self._ready: dict[Any, Callable] = {}
         self._workers: list[threading.Thread] = []
         if n > 1:
             wait = kernels().wait_for_task
@@ -157,11 +160,12 @@ class Crew:
         self._end = weakref.finalize(self, self._gate.close)
 
     def run(self, kernel: Callable, arguments: tuple, n: int | None = None) -> None:
-        """Run it on the first n threads (all by default); arguments of one kernel must keep their types."""
+        """Run it on the first n threads (all by default); the first argument is a Net, or else an array."""
         n, gate = self.n if n is None else n, self._gate
-        if kernel not in self._ready:
-            self._ready[kernel] = machine_code(kernel, (0, n, gate.counter, *arguments))
-        code = self._ready[kernel]
+        key = kernel, getattr(arguments[0], "w", arguments[0]).dtype
+        if key not in _READY:
+            _READY[key] = machine_code(kernel, (0, n, gate.counter, *arguments))
+        code = _READY[key]
         if n == 1:
             code(0, 1, gate.counter, *arguments)
             return
