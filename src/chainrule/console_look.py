@@ -221,12 +221,12 @@ def plot(
 
 def report(model_path: Path, source: str, *, out: str | None, row: int, say: Say) -> None:
     """The page on a model and a table."""
-    from chainrule.insight.plots.canvas import pyplot
+    from chainrule.insight.report import page_makers
     from chainrule.insight.report import report as write_report
 
     path = Path(out) if out is not None else Path(f"{model_path.stem}.html")
     _check_place(path, source, model_path)
-    pyplot().switch_backend("agg")
+    page_makers()[1].switch_backend("agg")
     model, table = load_model(model_path), read(source)
     _one(table, row)
     y = _target(model, table) if model.target_.name in table.columns else None

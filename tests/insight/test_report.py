@@ -6,6 +6,7 @@ import sys
 from html.parser import HTMLParser
 
 import matplotlib
+import matplotlib.pyplot
 import numpy as np
 import pandas as pd
 import pytest
@@ -224,7 +225,7 @@ def test_bad_input_is_one_sentence(models, tmp_path):
             act()
 
 
-@pytest.mark.parametrize(("module", "extra"), [("jinja2", "report"), ("matplotlib.pyplot", "plot")])
+@pytest.mark.parametrize(("module", "extra"), [("jinja2", "report"), ("matplotlib.pyplot", "report")])
 def test_without_an_extra_the_sentence_says_which(models, monkeypatch, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ModuleNotFoundError, match=f"chainrule.{extra}."):

@@ -139,15 +139,21 @@ def report_html(model: Any, X: Any, y: Any = None, *, row: int = 0, title: str |
     )
 
 
-def _environment() -> Any:
+def page_makers() -> tuple[Any, Any]:
+    """(jinja2, pyplot), or the sentence that names the extra which brings them."""
     from .plots.canvas import pyplot
 
     try:
-        from jinja2 import Environment, StrictUndefined
+        import jinja2
+
+        return jinja2, pyplot()
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("a report needs jinja2 and matplotlib: pip install 'chainrule[report]'") from error
-    pyplot()  # its own sentence where it is missing, before anything is computed
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def _environment() -> Any:
+    jinja2, _ = page_makers()  # before anything is computed
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def _about(model: Any, X: Any, y: Any, row: int) -> _About:
