@@ -18,7 +18,8 @@ from chainrule.cli import app
 FOLDER = Path(__file__).parents[1] / "examples" / "scikit_learn"
 OURS, THEIRS = "from chainrule import", "from sklearn.neural_network import"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
-SLOW = {"pipeline_search"}  # it starts processes
+# The first starts processes, the others fit many models.
+SLOW = {"pipeline_search", "compare_classifiers", "ensembles", "learning_curves"}
 WITH_PICTURE = [name for name in SCRIPTS if "savefig" in (FOLDER / f"{name}.py").read_text(encoding="utf-8")]
 
 ROUNDING = (
@@ -88,6 +89,7 @@ def test_the_output_is_scikit_learns(name):
         assert _reason(name, theirs[k]) is ROUNDING or ours[k] != theirs[k], "no excuse is needed any more"
 
 
+@pytest.mark.slow
 def test_every_excuse_belongs_to_a_script_and_rounding_is_shown_to_be_the_reason():
     for (name, start), why in DIFFERS.items():
         if why is not ROUNDING:

@@ -1,5 +1,7 @@
 """Products of second order by the engine: equal to the calculus' own for every activation, loss and depth."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -13,16 +15,6 @@ HIDDEN = [name for name, row in ACTIVATIONS.items() if not row.rowwise]
 SIZES = {0: [3, 2], 1: [3, 4, 2], 2: [3, 4, 3, 2], 3: [3, 4, 2, 3, 2]}
 
 
-def targets(loss, n, D, rng):
-    return {
-        "real": rng.normal(size=(n, D)),
-        "positive": rng.gamma(2.0, 1.0, (n, D)),
-        "non-negative": rng.poisson(2.0, (n, D)).astype(float),
-        "probability": rng.uniform(size=(n, D)),
-        "distribution": rng.dirichlet(np.ones(D), n),
-    }[loss.targets]
-
-
 def compare(net, X, Y, loss, weights, rtol=1e-8):
     v = np.random.default_rng(1).normal(size=net.K)
     exact = cr.hvp(lambda w: eager_error(net.layout, loss, w, X, Y, weights))(net.w, v)
@@ -30,9 +22,15 @@ def compare(net, X, Y, loss, weights, rtol=1e-8):
     assert_allclose(found, exact, rtol=rtol, atol=rtol * np.abs(exact).max())
 
 
-@pytest.mark.parametrize("depth", SIZES)
-@pytest.mark.parametrize("activation", HIDDEN)
-def test_hessian_products_by_engine_equal_those_by_tape(activation, depth):
+# Every activation at every depth; the quick tests compile the second slopes of some.
+QUICK = {("identity", 0), ("tanh", 2), ("relu", 1), ("gelu", 2), ("softplus", 3), ("sigmoid", 1)}
+
+
+@pytest.mark.parametrize(
+    ("activation", "depth"),
+    [pytest.param(*case, marks=[pytest.mark.slow] * (case not in QUICK)) for case in itertools.product(HIDDEN, SIZES)],
+)
+def test_hessian_products_by_engine_equal_those_by_tape(activation, depth, targets):
     rng = np.random.default_rng(depth)
     for name in ("squared", "softmax_cross_entropy"):
         loss = LOSSES[name]
@@ -44,7 +42,7 @@ def test_hessian_products_by_engine_equal_those_by_tape(activation, depth):
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda row: row.name)
-def test_every_loss(loss):
+def test_every_loss(loss, targets):
     loss = loss.configured(**{name: np.linspace(0.2, 0.9, 2) for name in loss.vectors})
     rng = np.random.default_rng(5)
     net = Network([3, 4, 2], "tanh", loss.link, seed=1)

@@ -26,16 +26,6 @@ FRAME = pd.DataFrame({"size": X[:, 0], "colour": np.where(X[:, 2] > 0, "red", "b
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def targets(loss, n, D):
-    return {
-        "real": RNG.normal(size=(n, D)),
-        "positive": RNG.gamma(2.0, 1.0, (n, D)),
-        "non-negative": RNG.poisson(2.0, (n, D)).astype(float),
-        "probability": RNG.uniform(size=(n, D)),
-        "distribution": RNG.dirichlet(np.ones(D), n),
-    }[loss.targets]
-
-
 def network(sizes, activation="tanh", output="identity", seed=1, **given):
     net = cr.Network(sizes, activation, output, seed=seed, **given)
     net.w += 0.1 * np.random.default_rng(seed).normal(size=net.K).astype(net.w.dtype)
@@ -49,10 +39,10 @@ def names_of(layout):
 @pytest.mark.parametrize("depth", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("row", list(LOSSES.values()), ids=lambda row: row.name)
 @pytest.mark.parametrize("activation", ["tanh", pytest.param("gelu", marks=pytest.mark.slow), "relu"])
-def test_a_pass_holds_what_the_tape_derives(activation, row, depth):
+def test_a_pass_holds_what_the_tape_derives(activation, row, depth, targets):
     loss = row.configured(**dict.fromkeys(row.vectors, (0.2, 0.7)))
     net = network([*[3, 5, 4, 3][:depth], 2], activation, loss.link)
-    rows, y, weights = X[:7, :3], targets(loss, 7, 2), RNG.uniform(0.5, 2.0, 7)
+    rows, y, weights = X[:7, :3], targets(loss, 7, 2, RNG), RNG.uniform(0.5, 2.0, 7)
     seen = backward_pass(net.layout, loss, net.w, rows, y, weights)
     assert (seen.gradient == net.gradient(rows, y, loss, weights)).all()
     assert seen.error == net.error(rows, y, loss, weights)
@@ -93,10 +83,10 @@ def test_outputs_of_every_layer_in_both_widths(name):
 
 
 @pytest.mark.parametrize("loss", ["squared", "huber", "binary_cross_entropy"])
-def test_every_weight_of_a_network(loss):
+def test_every_weight_of_a_network(loss, targets):
     row = get_loss(loss)
     net = network([2, 3, 2, 2], "sigmoid", row.link)
-    x, y = X[0, :2], targets(row, 1, 2)[0]
+    x, y = X[0, :2], targets(row, 1, 2, RNG)[0]
     gradient = net.gradient(x, y[None], loss)
     for k, name in enumerate(names_of(net.layout)):
         found = net.explain(x, y, weight=name, loss=loss)

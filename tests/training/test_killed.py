@@ -68,7 +68,7 @@ def check(job, killer, path, case, seed):
     return midway
 
 
-@pytest.mark.parametrize("case", KILLS, ids=IDS)
+@pytest.mark.parametrize("case", KILLS[1::2], ids=IDS[1::2])
 def test_killed_and_resumed(job, killer, tmp_path, case):
     # a training may be done before the signal comes: then it is tried with other moments
     assert any(check(job, killer, tmp_path / f"c{seed}", case, seed=seed) for seed in range(1, 9))

@@ -151,12 +151,8 @@ def _on_paths(start: int, end: int, inputs: Inputs, slopes: Slopes) -> dict[int,
     return found
 
 
-def count_paths(start: int, end: int, inputs: Inputs, slopes: Slopes) -> int:
-    """How many paths there are, each step's number from those above it; no path is listed."""
-    return _count(_on_paths(start, end, inputs, slopes), start, end, inputs)
-
-
 def _count(steps: dict[int, list[int]], start: int, end: int, inputs: Inputs) -> int:
+    """How many paths there are, each step's number from those above it; no path is listed."""
     waiting = {start: 1} if start in steps else {}
     for k, places in steps.items():
         if k == end:

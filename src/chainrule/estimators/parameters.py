@@ -308,7 +308,6 @@ def reference() -> str:
         ("attribute", "what it is", "what it says"),
         ([f"`{row.name}`", row.kind, row.sentence] for row in _ATTRIBUTES),
     )
-    outputs = [row for row in ACTIVATIONS.values() if row.rowwise]
     return f"""# Parameters
 
 This page is printed from the rows that the estimators check their parameters by:
@@ -340,7 +339,13 @@ What scikit-learn has not:
 
 {_parameters_table(_TABLE)}
 
-## Names that the parameters take
+{_names_section()}"""
+
+
+def _names_section() -> str:
+    """What the parameters that name a row take, printed from the tables of rows."""
+    outputs = [row for row in ACTIVATIONS.values() if row.rowwise]
+    return f"""## Names that the parameters take
 
 A name may come with numbers of its own, as in `("rmsprop", {{"rho": 0.99}})`.
 
