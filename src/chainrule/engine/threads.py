@@ -1,4 +1,4 @@
-"""Floor 2, engine: shards, workers and the barrier's bookkeeping."""
+"""Floor 2, engine: how many threads run, for how long at a time, and the crew that runs a kernel together."""
 
 from __future__ import annotations
 

@@ -99,11 +99,11 @@ def watch(model: Any, given: Prepared) -> Callable[[np.ndarray], Watched]:
     mass = float(len(X) if weights is None else weights.sum())
     # as `averaged` has it, without making that network: it is wide, and these are quick
     last = replace(given.layout.layers[-1], activation=get_activation("identity"))
-    raw = replace(given.layout, layers=(*given.layout.layers[:-1], last))
+    raw, wide_Y = replace(given.layout, layers=(*given.layout.layers[:-1], last)), Y.astype(np.float64)
 
     def look(w: np.ndarray) -> Watched:
         scores = [predict(raw, own, X, model.n_threads) for own in w.reshape(given.first.shape)]
-        value = loss(Y.astype(np.float64), np.mean(scores, axis=0, dtype=np.float64))
+        value = loss(wide_Y, np.mean(scores, axis=0, dtype=np.float64))
         each = value if loss.rowwise else np.sum(value, axis=-1)
         mean = float(np.sum(each if weights is None else weights * each)) / mass
         if not np.isfinite(mean):
