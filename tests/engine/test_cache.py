@@ -11,9 +11,8 @@ from chainrule.engine import cache
 
 def test_clear_removes_what_is_stored_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
-    (tmp_path / "__pycache__").mkdir()
     kept = tmp_path / "notes.txt"
-    for path in (tmp_path / "chainrule_tanh_1.py", tmp_path / "__pycache__" / "chainrule_tanh_1.x.nbi", kept):
+    for path in (tmp_path / "chainrule_tanh_1.o", tmp_path / "chainrule_product_2.o", kept):
         path.write_text("12345")
     assert len(cache.stored()) == 2
     assert cache.clear() == (2, 10)

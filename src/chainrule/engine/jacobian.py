@@ -15,11 +15,12 @@ from chainrule.blas import one_blas_thread
 from chainrule.calculus.differentiate import vjp
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss, uses_link
 
+from .compiled import KERNELS, SECOND_ORDER
 from .evaluate import _NOBODY, _nothing, _threads, _together
-from .plan import Wiring, desk, unlocked
+from .plan import Wiring, desk
 from .records import Net, Rows
 from .run import _block
-from .source import kernels, residual_address, second_order
+from .source import residual_address
 from .threads import available_threads
 
 # A block of lines of J has at most so many numbers (16 MB), but for networks where few lines are more.
@@ -57,13 +58,13 @@ class _Lines:
     def _at(self, w: np.ndarray) -> Net:
         if np.shape(w) != (self.K,):  # the machine code trusts it
             raise ValueError(f"w must have shape ({self.K},), got {np.shape(w)}")
-        net = self._net._replace(w=unlocked(np.ascontiguousarray(w, _WIDTH)))
-        kernels().prepare(net)
+        net = self._net._replace(w=np.ascontiguousarray(w, _WIDTH))
+        KERNELS.prepare(net)
         return net
 
     def _over_lines(self, w: np.ndarray, use: Callable[[int, int, int, np.ndarray, np.ndarray], None]) -> None:
         """`use(s, lo, hi, lines, e)` of every block of rows, shard s by shard, on all threads; e has all residuals."""
-        net, n, kernel, e = self._at(w), self._n, second_order().jacobian_lines, np.empty((self.N, self.D))
+        net, n, kernel, e = self._at(w), self._n, SECOND_ORDER.jacobian_lines, np.empty((self.N, self.D))
 
         def work(thread: int) -> None:
             lines = np.empty((self.D, self._at_once, self._line))
@@ -82,14 +83,14 @@ class _Lines:
             np.matmul(lines[0].T, lines[0], out=room)
             square += room
             return
-        H, kernels = self._shared, second_order()
+        H = self._shared
         shared = lines.reshape(-1, self._line)[:, :H]
         np.matmul(shared.T, shared, out=room)
-        kernels.add_square(self._columns[0, :H], room, square)
+        SECOND_ORDER.add_square(self._columns[0, :H], room, square)
         for own, columns in zip(lines, self._columns, strict=True):
             last = own[:, H:]
-            kernels.add_square(columns[H:], last.T @ last, square)
-            kernels.add_cross(columns[:H], columns[H:], own[:, :H].T @ last, square)
+            SECOND_ORDER.add_square(columns[H:], last.T @ last, square)
+            SECOND_ORDER.add_cross(columns[:H], columns[H:], own[:, :H].T @ last, square)
 
     def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Room for each shard's sums: (K × K, K, a product of lines)."""
@@ -153,7 +154,7 @@ class Residuals(_Lines):
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """e(w), N · D_L numbers: all outputs of the first row, then of the second."""
-        e, kernel, n = np.empty((self.N, self.D)), second_order().residual_rows, self._n_forward
+        e, kernel, n = np.empty((self.N, self.D)), SECOND_ORDER.residual_rows, self._n_forward
         with self._lock:
             net = self._at(w)
             _together(n, lambda thread: kernel(thread, n, net, self._rows, self._desk, self._at_once, e))

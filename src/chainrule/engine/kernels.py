@@ -2,39 +2,45 @@
 
 Formulas come in as the addresses of compiled rows (see `source`), so that no network, loss or method needs these
 kernels compiled again. Blocks of numbers are named by their address or by their offset in a shard's line of `work`:
-making an array view costs more than a small product. `layers` has one line a layer, its columns named below.
+making an array view costs more than a small product. `layers` has one line a layer, its columns named in `columns`.
 """
 
 # mypy: ignore-errors
 
 import numpy as np
 
-from chainrule.engine.jit import (
+from chainrule.engine.columns import (
+    ACTIVATION,
+    ALPHA,
+    AT_A,
+    AT_B,
+    AT_DELTA,
+    AT_KEEP,
+    AT_PANELS,
+    AT_PASSED,
+    AT_TURNED,
+    AT_VALUE,
+    AT_Z,
     BEGAN,
+    CLIP,
+    DECAY,
+    INPUT,
+    INPUTS,
+    L1,
     MEETING,
+    OUTPUTS,
+    PACKED,
+    PIECE,
+    ROW_WEIGHTS,
+    SLOPE,
+    TARGETS,
     TASKS,
-    address,
-    atomic_add,
-    atomic_load,
-    call,
-    compiled,
-    copy,
-    entry,
-    give_way,
-)  # fmt: skip
+    TRAINED,
+)
+from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, copy, entry, give_way
+from chainrule.engine.processor import PANEL_BYTES
 from chainrule.engine.products import pack, pack_turned
-from chainrule.engine.tiles import PANEL_BYTES, pack_columns
-
-# Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w, of
-# the panels of A_l and of A_lᵀ; of a_l, z_l, delta_l, of what is passed on to the next layer and of the dropout
-# factors within a shard's line), and whether the layer is trained. What is passed on is a_l, but with dropout.
-INPUTS, OUTPUTS, ACTIVATION, SLOPE, AT_A, AT_B, AT_PANELS, AT_TURNED = range(8)
-AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, TRAINED = range(8, 14)
-# `tail` has the offsets of what else a shard keeps.
-INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE = range(5)
-# Entries of `rules`, the numbers of a plan that belong to no row: α of the squared penalty, of the absolute one,
-# decoupled decay of weights, bound on the gradient's norm (0: none).
-ALPHA, L1, DECAY, CLIP = range(4)
+from chainrule.engine.tiles import pack_columns
 
 SPINS_BEFORE_YIELD = 4_000
 SPINS_BEFORE_SLEEP = 5_000
@@ -266,8 +272,8 @@ def wait_for_task(counter, seen):
         if spins > SPINS_BEFORE_YIELD:
             give_way()
         if spins > SPINS_BEFORE_SLEEP:
-            return False
-    return True
+            return 0.0
+    return 1.0
 
 
 @compiled
@@ -422,6 +428,7 @@ def train_steps(
                 penalty += how.penalties[p]
             tally[epoch, 0] += (hi - lo) * total / mass
             tally[epoch, 1] += (hi - lo) * penalty / mass
+    return 0.0
 
 
 # ---------------------------------------------------------------- whole tables
@@ -431,6 +438,7 @@ def train_steps(
 def prepare(net):
     """Pack the weights, for the kernels below."""
     pack_weights(0, 1, net)
+    return 0.0
 
 
 @entry
@@ -452,6 +460,7 @@ def total_gradient(thread, n_threads, counter, net, rows, desk, begins, at_once)
             for i in range(K):
                 grads[s, i] += work[s, piece + i]
     meet(counter, n_threads, target + n_threads)
+    return 0.0
 
 
 @entry
@@ -466,6 +475,7 @@ def total_error(thread, n_threads, counter, net, rows, desk, begins, at_once):
             x, y, _ = fetch(rows, lo, hi, work, s, tail)
             desk.sums[s, 0] += error_of_rows(net, x, y, hi - lo, work, s, tail, np.uint32(0), rows, lo)
     meet(counter, n_threads, target + n_threads)
+    return 0.0
 
 
 @entry
@@ -481,3 +491,4 @@ def predict_rows(thread, n_threads, counter, net, rows, at_once, work, tail, out
             for j in range(D):
                 out[lo + i, j] = work[thread, at + i * D + j]
     meet(counter, n_threads, target + n_threads)
+    return 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ import numpy as np
 from chainrule.descent.methods import Method
 from chainrule.network import ACTIVATIONS, Layout, Loss, uses_link
 
+from .compiled import product_addresses
+from .processor import PANEL_BYTES
 from .records import Desk, Net
-from .source import activation_address, loss_address, needs_z, product_addresses, slope_address
-from .tiles import PANEL_BYTES
+from .source import activation_address, loss_address, needs_z, slope_address
 
 # Rows that a shard works on at a time when it goes over a whole table: its activations stay in the second-level cache.
 ROWS_AT_A_TIME = 256
@@ -142,19 +142,6 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     buffer = np.zeros(size + 64, dtype=np.uint8)
     start = -buffer.ctypes.data % 64
     return buffer[start : start + size].view(dtype).reshape(shape)
-
-
-def unlocked(array: np.ndarray) -> np.ndarray:
-    """The same memory as an array that may be written to, for kernels that only read it.
-
-    Numba compiles a function anew for arrays that are read-only (memory-mapped ones, say); that takes seconds, and the
-    two machine codes may round differently.
-    """
-    if array.flags.writeable:
-        return array
-
-    interface = {**array.__array_interface__, "data": (array.ctypes.data, False)}
-    return np.asarray(SimpleNamespace(__array_interface__=interface, owner=array))
 
 
 class Wiring:

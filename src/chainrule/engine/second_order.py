@@ -8,8 +8,7 @@ come in as addresses. R{x} is the derivative of x along a direction v of w (Pear
 
 import numpy as np
 
-from chainrule.engine.jit import address, call, compiled, copy, entry
-from chainrule.engine.kernels import (
+from chainrule.engine.columns import (
     AT_A,
     AT_B,
     AT_DELTA,
@@ -24,12 +23,9 @@ from chainrule.engine.kernels import (
     PIECE,
     ROW_WEIGHTS,
     SLOPE,
-    backward,
-    fetch,
-    forward,
-    multiply_slope,
-    pack,
 )
+from chainrule.engine.jit import address, call, compiled, copy, entry
+from chainrule.engine.kernels import backward, fetch, forward, multiply_slope, pack
 
 # Columns of `places`, where a layer's entries stand within a line of the Jacobian of one output.
 IN_LINE_A, IN_LINE_B = range(2)
@@ -106,6 +102,7 @@ def jacobian_lines(net, rows, desk, s, lo, hi, places, J, e):
     for o in range(D):
         one_output_down(net, o, n, work, s)
         write_lines(net, rows.X, o, lo, n, work, s, places, J)
+    return 0.0
 
 
 @entry
@@ -116,6 +113,7 @@ def residual_rows(thread, n_threads, net, rows, desk, at_once, e):
         lo, hi = p * at_once, min(N, p * at_once + at_once)
         x, y, _ = fetch(rows, lo, hi, work, thread, tail)
         residuals_of_rows(net, x, y, hi - lo, work, thread, tail, rows, lo, address(e, lo * e.shape[1]))
+    return 0.0
 
 
 @entry
@@ -124,6 +122,7 @@ def add_square(columns, part, whole):
     for p in range(columns.size):
         for q in range(columns.size):
             whole[columns[p], columns[q]] += part[p, q]
+    return 0.0
 
 
 @entry
@@ -133,6 +132,7 @@ def add_cross(rows, columns, part, whole):
         for q in range(columns.size):
             whole[rows[p], columns[q]] += part[p, q]
             whole[columns[q], rows[p]] += part[p, q]
+    return 0.0
 
 
 # ---------------------------------------------------------------- products by the R-operator
@@ -261,6 +261,7 @@ def hessian_product(thread, n_threads, net, along, bent_loss, rows, desk, turned
             hessian_shard(net, along, bent_loss, rows, lo, hi, desk.work, s, desk.tail, turned, spare)
             for i in range(K):
                 desk.grads[s, i] += desk.work[s, desk.tail[PIECE] + i]
+    return 0.0
 
 
 @entry
@@ -274,3 +275,4 @@ def gauss_newton_product(thread, n_threads, net, along, bent_loss, rows, desk, t
             gauss_newton_shard(net, along, bent_loss, rows, lo, hi, desk.work, s, desk.tail, turned, spare)
             for i in range(K):
                 desk.grads[s, i] += desk.work[s, desk.tail[PIECE] + i]
+    return 0.0
