@@ -57,7 +57,7 @@ def test_an_array_of_another_type_is_refused_by_the_machine_code(wrong):
     columns, whole = np.array([0, 1, 2]), np.zeros((3, 3))
     SECOND_ORDER.add_square(columns, np.ones((3, 3)), whole)
     assert whole.sum() == 9.0
-    with pytest.raises(TypeError, match="add_square: argument 1 is an array of another type"):
+    with pytest.raises(TypeError, match="add_square: entry 1 is an array of another type"):
         SECOND_ORDER.add_square(columns, wrong, whole)
     assert whole.sum() == 9.0
 

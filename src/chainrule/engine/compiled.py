@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from functools import cache
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -50,73 +50,94 @@ class Kernel:
 
     def __init__(self, module: str, name: str):
         self.module, self.name = module, name
-        self._codes: dict[tuple[bool, Any], Callable] = {}
+        self._codes: dict[tuple[bool, Any], tuple[Callable, Callable]] = {}
 
-    def prepared(self, arguments: tuple, counter: np.ndarray | None = None) -> tuple[Callable, array]:
+    def prepared(self, arguments: tuple, counter: np.ndarray | None = None) -> tuple[Callable, bytes]:
         """(machine code, frame) for these arguments, which must live as long as the call takes.
 
         counter : of the threads that run it together; such a kernel takes (thread, number of threads, counter) first
         """
-        together = counter is not None
-        leaves: list[Any] = [counter] if together else []
-        for x in arguments:
-            leaves.extend(x) if isinstance(x, tuple) else leaves.append(x)
-        frame = array("q", [id(x) if type(x) is np.ndarray else x for x in leaves])
-        first = next(x for x in arguments if not isinstance(x, int))
-        key = together, getattr(first, "w", first).dtype
+        try:
+            dtype = arguments[0].w.dtype
+        except AttributeError:
+            first = next(x for x in arguments if not isinstance(x, int))
+            dtype = getattr(first, "w", first).dtype
+        key = counter is not None, dtype.char
         if key not in self._codes:
-            given = (counter, *arguments) if together else arguments
-            self._codes[key] = called_from_python(self._address(given, together, str(key[1])))
-        return self._codes[key], frame
+            given = arguments if counter is None else (counter, *arguments)
+            self._codes[key] = self._made(given, counter is not None, str(dtype))
+        code, packed = self._codes[key]
+        return code, packed(counter, *arguments)
 
     def __call__(self, *arguments: Any) -> float:
         """Run it on this thread."""
         code, frame = self.prepared(arguments)
-        return self.checked(code(0, 1, frame.buffer_info()[0]))
+        return self.checked(code(0, 1, frame))
 
     def checked(self, result: float) -> float:
         """What the kernel returned; −1, −2, … say that entry 0, 1, … of its frame is no such array as it knows."""
         if result < 0:
-            raise TypeError(f"kernel {self.name}: argument {int(-result) - 1} is an array of another type than before")
+            raise TypeError(f"kernel {self.name}: entry {int(-result) - 1} is an array of another type than before")
         return result
 
-    def _address(self, arguments: tuple, together: bool, dtype: str) -> int:
-        text = self._printed(arguments, together)
-        return machine_function(f"{self.name}_{dtype}", text, "nnn", "float64", KERNEL_DEPENDS_ON)
+    def _made(self, given: tuple, together: bool, dtype: str) -> tuple[Callable, Callable]:
+        """(machine code, the function that packs frames) for arguments of these types."""
+        for x in _leaves(given):
+            if isinstance(x, np.ndarray) and not (x.flags.c_contiguous and x.flags.aligned):
+                raise TypeError(f"kernel {self.name} wants contiguous arrays, got strides {x.strides}")
+        address = machine_function(
+            f"{self.name}_{dtype}", self._printed(given, together), "nnn", "float64", KERNEL_DEPENDS_ON
+        )
+        return called_from_python(address), _packer(given, together)
 
-    def _printed(self, arguments: tuple, together: bool) -> str:
+    def _printed(self, given: tuple, together: bool) -> str:
         """The text of the function that takes the frame apart and calls the kernel."""
         readers: dict[tuple[str, int], str] = {}
-        checks: list[str] = []
+        checks, count = [], 0
 
         def leaf(x: Any) -> str:
-            place = f"entry_of(frame, {len(checks)})"
+            nonlocal count
+            place, count = f"entry_of(frame, {count})", count + 1
             if not isinstance(x, np.ndarray):
-                checks.append("")
                 return place
-            if not (x.flags.c_contiguous and x.flags.aligned):
-                raise TypeError(f"kernel {self.name} wants contiguous arrays, got strides {x.strides}")
             kind = readers.setdefault((str(x.dtype), x.ndim), f"{x.dtype}_{x.ndim}")
-            checks.append(f"if not fits_{kind}({place}, {x.dtype.num}):\n        return -{len(checks) + 1}.0")
+            checks.append(f"if not fits_{kind}({place}, {x.dtype.num}):\n        return -{count}.0")
             return f"read_{kind}({place})"
 
         def bundle(x: Any) -> str:
             return f"{type(x).__name__}({', '.join(map(leaf, x))})" if isinstance(x, tuple) else leaf(x)
 
-        given = ", ".join([*(["thread", "n_threads"] if together else []), *map(bundle, arguments)])
-        makers = [f'read_{k}, fits_{k} = array_reader("{d}", {n})' for (d, n), k in readers.items()]
-        body = [*filter(None, checks), f"return kernel({given})"]
-        return "\n".join(
-            [
-                "from chainrule.engine.jit import array_reader, entry_of",
-                "from chainrule.engine.records import Desk, Move, Net, Rows",
-                f"from {self.module} import {self.name} as kernel",
-                *makers,
-                "def function(thread, n_threads, frame):",
-                *(f"    {line}" for line in body),
-                "",
-            ]
-        )
+        handed = ", ".join([*(["thread", "n_threads"] if together else []), *map(bundle, given)])
+        lines = [
+            "from chainrule.engine.jit import array_reader, entry_of",
+            "from chainrule.engine.records import Desk, Move, Net, Rows",
+            f"from {self.module} import {self.name} as kernel",
+            *(f'read_{kind}, fits_{kind} = array_reader("{d}", {n})' for (d, n), kind in readers.items()),
+            "def function(thread, n_threads, frame):",
+            *(f"    {line}" for line in [*checks, f"return kernel({handed})"]),
+        ]
+        return "\n".join([*lines, ""])
+
+
+def _leaves(given: tuple) -> list[Any]:
+    return [x for part in given for x in (part if isinstance(part, tuple) else (part,))]
+
+
+def _packer(given: tuple, together: bool) -> Callable[..., bytes]:
+    """The function (counter, *arguments) -> frame for arguments of these types, as fast as Python has it."""
+    names: list[str] = []
+    entries: list[str] = []
+    for part in given:
+        inner = [f"x{len(entries) + k}" for k in range(len(part) if isinstance(part, tuple) else 1)]
+        names.append(f"({', '.join(inner)},)" if isinstance(part, tuple) else inner[0])
+        leaves = part if isinstance(part, tuple) else (part,)
+        entries += [f"id({x})" if isinstance(y, np.ndarray) else x for x, y in zip(inner, leaves, strict=True)]
+    counter, names = (names[0], names[1:]) if together else ("_", names)
+    lines = [f"def packed({counter}, *arguments):", f"    {', '.join(names)}, = arguments",
+             f"    return pack({', '.join(entries)})"]  # fmt: skip
+    space: dict[str, Any] = {"pack": Struct(f"{len(entries)}q").pack}
+    exec("\n".join(lines), space)
+    return space["packed"]
 
 
 class _Kernels:

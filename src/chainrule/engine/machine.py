@@ -11,8 +11,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-# Machine code for Python: (thread, number of threads, address of the frame) -> a float64; the interpreter is let go.
-_CALLED = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+# Machine code for Python: (thread, number of threads, frame) -> a float64; the interpreter is let go meanwhile.
+_CALLED = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p)
 _lock = threading.Lock()
 
 
@@ -58,6 +58,6 @@ def load(symbol: str, code: bytes, outer: Sequence[str]) -> int:
         return linker.get_function_address(symbol)
 
 
-def called_from_python(address: int) -> Callable[[int, int, int], float]:
+def called_from_python(address: int) -> Callable[[int, int, bytes], float]:
     """The function of kernels at this address, as Python calls it."""
     return _CALLED(address)

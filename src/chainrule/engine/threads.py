@@ -97,13 +97,13 @@ class Pace:
 
 
 class _Task(NamedTuple):
-    """What the first n threads of a crew do: its number, the machine code, the frame's address; and what that needs."""
+    """What the first n threads of a crew do: its number, the machine code, its frame; and what that names."""
 
     number: int
     n: int
     code: Callable
-    frame: int
-    kept: tuple
+    frame: bytes
+    arguments: tuple
 
 
 class _Gate:
@@ -165,16 +165,15 @@ class Crew:
         """Run it on the first n threads (all by default); the first argument is a Net, or else an array."""
         n, gate = self.n if n is None else n, self._gate
         code, frame = kernel.prepared(arguments, gate.counter)
-        at = frame.buffer_info()[0]
         if n == 1:
-            kernel.checked(code(0, 1, at))
+            kernel.checked(code(0, 1, frame))
             return
         try:
-            gate.task = _Task(int(gate.counter[TASKS]) + 1, n, code, at, (frame, arguments))
+            gate.task = _Task(int(gate.counter[TASKS]) + 1, n, code, frame, arguments)
             for k in range(1, n):
                 if gate.asleep[k]:
                     gate.bells[k].put(True)
-            kernel.checked(code(0, n, at))
+            kernel.checked(code(0, n, frame))
         finally:
             gate.task = None
 
