@@ -27,16 +27,14 @@ _PRODUCTS = {
 
 
 @cache
-def product_addresses(dtype: str) -> tuple[int, int]:
-    """Where the two matrix products are, compiled apart: their tiles are much code, wanted in one place only."""
-    found = []
-    for name, (pattern, names, given) in _PRODUCTS.items():
-        text = (
-            f"from chainrule.engine.jit import address, array\nfrom chainrule.engine.products import {name}\n"
-            f"def function({names}):\n    a = array(a_, 1)\n    {name}({given})\n    return 0.0\n"
-        )
-        found.append(machine_function(f"{name}_{dtype}", text, pattern, dtype, KERNEL_DEPENDS_ON))
-    return found[0], found[1]
+def product_address(name: str, dtype: str) -> int:
+    """Where a matrix product is, compiled apart: its tiles are much code, wanted in one place only."""
+    pattern, names, given = _PRODUCTS[name]
+    text = (
+        f"from chainrule.engine.jit import address, array\nfrom chainrule.engine.products import {name}\n"
+        f"def function({names}):\n    a = array(a_, 1)\n    {name}({given})\n    return 0.0\n"
+    )
+    return machine_function(f"{name}_{dtype}", text, pattern, dtype, KERNEL_DEPENDS_ON)
 
 
 class Kernel:

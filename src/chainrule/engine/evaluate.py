@@ -57,7 +57,7 @@ class _Tables:
         layers, self.tail, self.size, panels_size = wiring.for_prediction()
         self.rows, self.dtype, self.nothing = rows, dtype, _nothing(dtype)
         self.panels_size = 0 if rows <= _FEW_ROWS else panels_size
-        self.net = wiring.net(self.nothing, layers, 0)
+        self.net = wiring.net(self.nothing, layers, self.panels_size)._replace(panels=self.nothing)
         self.alone = Crew(1)
         self._spare: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -89,8 +89,6 @@ def predict(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int | None 
     n = _threads(layout, N, n_threads, -(-N // at_once))
     work, panels = tables.room(n)
     net = tables.net._replace(w=w, panels=panels)
-    if panels.size:
-        KERNELS.prepare(net)
     out = np.empty((N, layout.layers[-1].outputs), w.dtype)
     rows = Rows(X, out, tables.nothing, _NOBODY, _NOBODY)
     arguments = net, rows, at_once, work, tail, out
@@ -138,7 +136,6 @@ class TotalError:
         if w.shape != (self.K,):
             raise ValueError(f"w must have shape ({self.K},), got {w.shape}")
         net = self.net._replace(w=np.ascontiguousarray(w, self.dtype))
-        KERNELS.prepare(net)
         self.crew.run(kernel, (net, self.rows, self.desk, self.begins, self.at_once))
         return float(self.desk.sums[:, 0].sum())
 

@@ -10,34 +10,11 @@ making an array view costs more than a small product. `layers` has one line a la
 import numpy as np
 
 from chainrule.engine.columns import (
-    ACTIVATION,
-    ALPHA,
-    AT_A,
-    AT_B,
-    AT_DELTA,
-    AT_KEEP,
-    AT_PANELS,
-    AT_PASSED,
-    AT_TURNED,
-    AT_VALUE,
-    AT_Z,
-    BEGAN,
-    CLIP,
-    DECAY,
-    INPUT,
-    INPUTS,
-    L1,
-    MEETING,
-    OUTPUTS,
-    PACKED,
-    PIECE,
-    ROW_WEIGHTS,
-    SLOPE,
-    TARGETS,
-    TASKS,
+    ACTIVATION, ALPHA, AT_A, AT_B, AT_DELTA, AT_KEEP, AT_PANELS, AT_PASSED, AT_TURNED, AT_VALUE, AT_Z, BEGAN,
+    CLIP, DECAY, INPUT, INPUTS, L1, MEETING, OUTPUTS, PACKED, PIECE, ROW_WEIGHTS, SLOPE, TARGETS, TASKS,
     TRAINED,
-)
-from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, copy, entry, give_way
+)  # fmt: skip
+from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, copy, entry, give_way, written_out
 from chainrule.engine.processor import PANEL_BYTES
 from chainrule.engine.products import pack, pack_turned
 from chainrule.engine.tiles import pack_columns
@@ -154,7 +131,7 @@ def multiply_slope(net, l, n, work, s):
     call(layers[l, SLOPE], (delta, z, value, own, n * layers[l, OUTPUTS]))
 
 
-@compiled
+@written_out
 def error_of_rows(net, x, y, n, work, s, tail, key, rows, lo):
     """Σ weight · L over the rows, with dL/dz_L left in the last delta."""
     layers = net.layers
@@ -228,7 +205,7 @@ def fetch(rows, lo, hi, work, s, tail):
     return x, y, mass
 
 
-@compiled
+@written_out
 def shard_gradient(net, rows, lo, hi, work, s, tail, g, key):
     """Σ weight · L over rows lo:hi and its gradient to address g; returns the sum and the sum of weights."""
     x, y, mass = fetch(rows, lo, hi, work, s, tail)
@@ -329,7 +306,7 @@ def collect(w, grads, used, lo, hi, is_weight, rules, mass):
     return penalty
 
 
-@compiled
+@written_out
 def advance(w, grads, how, lo, hi, is_weight, factor, t, step, mix):
     """One step of the method on w[lo:hi], by `factor` times the gradient; then the average of w moves towards w."""
     if factor != 1.0:
@@ -350,7 +327,7 @@ def advance(w, grads, how, lo, hi, is_weight, factor, t, step, mix):
             average[i] += share * (w[i] - average[i])
 
 
-@compiled
+@written_out
 def collect_all(thread, n_threads, net, desk, how, used, mass):
     """Collect this thread's pieces of the gradient before any moves: its norm is that of the whole."""
     for p in range(thread, how.pieces.shape[0], n_threads):
@@ -359,7 +336,7 @@ def collect_all(thread, n_threads, net, desk, how, used, mass):
         how.squares[p] = sum_of_squares(desk.grads[0], lo, hi)
 
 
-@compiled
+@written_out
 def move(thread, n_threads, net, desk, how, used, mass, factor, t, step, mix):
     """One step of the method on this thread's pieces of w."""
     for p in range(thread, how.pieces.shape[0], n_threads):
@@ -436,15 +413,26 @@ def train_steps(
 
 @entry
 def prepare(net):
-    """Pack the weights, for the kernels below."""
+    """Pack the weights, for kernels that do not."""
     pack_weights(0, 1, net)
     return 0.0
+
+
+@compiled
+def packed_by_all(thread, n_threads, counter, net, target):
+    """Pack the weights together; where there is no room for panels, w is read itself. Returns the next target."""
+    if net.panels.size == 0:
+        return target
+    pack_weights(thread, n_threads, net)
+    meet(counter, n_threads, target + n_threads)
+    return target + n_threads
 
 
 @entry
 def total_gradient(thread, n_threads, counter, net, rows, desk, begins, at_once):
     """E and its gradient over all rows: shard s takes rows begins[s]:begins[s+1], `at_once` at a time."""
     target = enter(thread, n_threads, counter)
+    target = packed_by_all(thread, n_threads, counter, net, target)
     work, tail, grads = desk.work, desk.tail, desk.grads
     K = net.w.size
     for s in range(thread, grads.shape[0], n_threads):
@@ -467,6 +455,7 @@ def total_gradient(thread, n_threads, counter, net, rows, desk, begins, at_once)
 def total_error(thread, n_threads, counter, net, rows, desk, begins, at_once):
     """E over all rows, no gradient; shards as in `total_gradient`."""
     target = enter(thread, n_threads, counter)
+    target = packed_by_all(thread, n_threads, counter, net, target)
     work, tail = desk.work, desk.tail
     for s in range(thread, desk.sums.shape[0], n_threads):
         desk.sums[s, 0] = 0.0
@@ -482,6 +471,7 @@ def total_error(thread, n_threads, counter, net, rows, desk, begins, at_once):
 def predict_rows(thread, n_threads, counter, net, rows, at_once, work, tail, out):
     """ŷ of every row into out, `at_once` at a time (in link form: the raw score)."""
     target = enter(thread, n_threads, counter)
+    target = packed_by_all(thread, n_threads, counter, net, target)
     X = rows.X
     N, D = X.shape[0], out.shape[1]
     for p in range(thread, (N + at_once - 1) // at_once, n_threads):
