@@ -10,11 +10,35 @@ making an array view costs more than a small product. `layers` has one line a la
 import numpy as np
 
 from chainrule.engine.columns import (
-    ACTIVATION, ALPHA, AT_A, AT_B, AT_DELTA, AT_KEEP, AT_PANELS, AT_PASSED, AT_TURNED, AT_VALUE, AT_Z, BEGAN,
-    CLIP, DECAY, INPUT, INPUTS, L1, MEETING, OUTPUTS, PACKED, PIECE, ROW_WEIGHTS, SLOPE, TARGETS, TASKS,
+    ACTIVATION,
+    ALPHA,
+    AT_A,
+    AT_B,
+    AT_DELTA,
+    AT_KEEP,
+    AT_PANELS,
+    AT_PASSED,
+    AT_TURNED,
+    AT_VALUE,
+    AT_Z,
+    BEGAN,
+    CLIP,
+    DECAY,
+    INPUT,
+    INPUTS,
+    L1,
+    MEETING,
+    OUTPUTS,
+    PACKED,
+    PIECE,
+    ROW_WEIGHTS,
+    SLOPE,
+    TARGETS,
+    TASKS,
     TRAINED,
 )  # fmt: skip
 from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, copy, entry, give_way, written_out
+from chainrule.engine.masks import drop, keyed
 from chainrule.engine.processor import PANEL_BYTES
 from chainrule.engine.products import pack, pack_turned
 from chainrule.engine.tiles import pack_columns
@@ -47,46 +71,6 @@ def pack_weights(thread, n_threads, net):
                 if turn == thread:
                     pack_turned(w, at, m, D, panels, layers[l, AT_TURNED], lo)
                 turn = turn + 1 if turn + 1 < n_threads else 0
-
-
-# ---------------------------------------------------------------- dropout
-
-
-@compiled
-def mixed(x):
-    """32 bits scrambled so that each bit of x decides each bit of the result (the finaliser "lowbias32" of Wellons)."""
-    x = np.uint32(x)
-    x = np.uint32(x ^ (x >> np.uint32(16)))
-    x = np.uint32(x * np.uint32(0x7FEB352D))
-    x = np.uint32(x ^ (x >> np.uint32(15)))
-    x = np.uint32(x * np.uint32(0x846CA68B))
-    return np.uint32(x ^ (x >> np.uint32(16)))
-
-
-@compiled
-def keyed(key, number):
-    """A new key from a key and a whole number of 64 bits."""
-    key = mixed(key ^ np.uint32(number & 0xFFFFFFFF))
-    return mixed(key ^ np.uint32((number >> 32) & 0xFFFFFFFF))
-
-
-@compiled
-def drop(work, s, at_value, at_keep, at_passed, n, D, key, rate, rows, lo):
-    """Dropout: each unit of each row is 0 with probability `rate`, else multiplied by 1/(1 − rate).
-
-    The random bits are a function of (key, row of the table, unit) alone: whoever works on a row draws the same.
-    """
-    threshold = np.uint32(rate * 4294967296.0)
-    factor = work.dtype.type(1.0 / (1.0 - rate))
-    zero = work.dtype.type(0.0)
-    for i in range(n):
-        row = rows.order[lo + i] if rows.order.size > 0 else lo + i
-        row_key = keyed(key, rows.names[row] if rows.names.size > 0 else row)
-        for j in range(D):
-            bits = mixed(row_key ^ np.uint32(j * np.uint32(0x9E3779B9)))
-            keep = factor if bits >= threshold else zero
-            work[s, at_keep + i * D + j] = keep
-            work[s, at_passed + i * D + j] = work[s, at_value + i * D + j] * keep
 
 
 # ---------------------------------------------------------------- forward, error, backward

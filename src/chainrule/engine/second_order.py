@@ -9,8 +9,20 @@ come in as addresses. R{x} is the derivative of x along a direction v of w (Pear
 import numpy as np
 
 from chainrule.engine.columns import (
-    AT_A, AT_B, AT_DELTA, AT_PANELS, AT_PASSED, AT_TURNED, AT_VALUE, AT_Z, INPUTS, OUTPUTS, PACKED, PIECE,
-    ROW_WEIGHTS, SLOPE,
+    AT_A,
+    AT_B,
+    AT_DELTA,
+    AT_PANELS,
+    AT_PASSED,
+    AT_TURNED,
+    AT_VALUE,
+    AT_Z,
+    INPUTS,
+    OUTPUTS,
+    PACKED,
+    PIECE,
+    ROW_WEIGHTS,
+    SLOPE,
 )  # fmt: skip
 from chainrule.engine.jit import address, call, compiled, copy, entry
 from chainrule.engine.kernels import backward, fetch, forward, multiply_slope, pack
