@@ -12,26 +12,38 @@ import numpy as np
 from .cache import KERNEL_DEPENDS_ON, machine_function
 from .machine import called_from_python
 
-_PRODUCTS = {
+# What kernels call by its address: its module, the types of its arguments (see `jit.object_code`), their names, and how
+# the function of that module is called with them.
+_BY_ADDRESS = {
     "product": (
+        "products",
         "pnnppnnn",
         "a_, row_stride, k_stride, panels_, out_, M, K, D",
         "a, address(a, 0), row_stride, k_stride, address(array(panels_, 1), 0), address(array(out_, 1), 0), M, K, D",
     ),
     "product_of_few": (
+        "products",
         "ppppnnn",
         "a_, b_, spare_, out_, M, K, D",
         "a, address(a, 0), address(array(b_, 1), 0), address(array(spare_, 1), 0), address(array(out_, 1), 0), M, K, D",
+    ),
+    "drop": (
+        "masks",
+        "pppnnnxnnn",
+        "a_, keep_, passed_, n, D, key, rate, order, names, lo",
+        "array(a_, n * D), array(keep_, n * D), array(passed_, n * D), n, D, np.uint32(key), rate, order, names, lo",
     ),
 }
 
 
 @cache
-def product_address(name: str, dtype: str) -> int:
-    """Where a matrix product is, compiled apart: its tiles are much code, wanted in one place only."""
-    pattern, names, given = _PRODUCTS[name]
+def address_of(name: str, dtype: str) -> int:
+    """Where the machine code of a row of `_BY_ADDRESS` is: compiled apart, as much code that is wanted in one place
+    only, or by few networks."""
+    module, pattern, names, given = _BY_ADDRESS[name]
     text = (
-        f"from chainrule.engine.jit import address, array\nfrom chainrule.engine.products import {name}\n"
+        "import numpy as np\nfrom chainrule.engine.jit import address, array\n"
+        f"from chainrule.engine.{module} import {name}\n"
         f"def function({names}):\n    a = array(a_, 1)\n    {name}({given})\n    return 0.0\n"
     )
     return machine_function(f"{name}_{dtype}", text, pattern, dtype, KERNEL_DEPENDS_ON)

@@ -38,7 +38,7 @@ from chainrule.engine.columns import (
     TRAINED,
 )  # fmt: skip
 from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, copy, entry, give_way, written_out
-from chainrule.engine.masks import drop, keyed
+from chainrule.engine.masks import keyed
 from chainrule.engine.processor import PANEL_BYTES
 from chainrule.engine.products import pack, pack_turned
 from chainrule.engine.tiles import pack_columns
@@ -96,12 +96,12 @@ def forward(net, x, n, work, s, tail, key, rows, lo):
         a = address(work, stride + at_value)
         b, own = address(net.w, layers[l, AT_B]), address(parameters, l * parameters.shape[1])
         call(layers[l, ACTIVATION], (z, a, b, own, n, D))
-        if net.dropout.size > 0 and net.dropout[l] > 0.0:
-            drop(
-                work, s, at_value, layers[l, AT_KEEP], layers[l, AT_PASSED], n, D, keyed(key, l), net.dropout[l],
-                rows, lo,
-            )  # fmt: skip
-            a = address(work, stride + layers[l, AT_PASSED])
+        if net.drop != 0 and net.dropout[l] > 0.0:
+            keep, passed = address(work, stride + layers[l, AT_KEEP]), address(work, stride + layers[l, AT_PASSED])
+            order = address(rows.order, 0) if rows.order.size > 0 else 0
+            names = address(rows.names, 0) if rows.names.size > 0 else 0
+            call(net.drop, (a, keep, passed, n, D, np.int64(keyed(key, l)), net.dropout[l], order, names, lo))
+            a = passed
     return at_value
 
 
@@ -152,7 +152,7 @@ def backward(net, x, n, work, s, tail, g):
             passed = layers[l - 1, AT_DELTA]
             turned = address(net.panels, layers[l, AT_TURNED])
             call(net.product, (delta, D, 1, turned, address(work, stride + passed), n, D, m))
-            if net.dropout.size > 0 and net.dropout[l - 1] > 0.0:
+            if net.drop != 0 and net.dropout[l - 1] > 0.0:
                 at_keep = layers[l - 1, AT_KEEP]
                 for i in range(n * m):
                     work[s, passed + i] *= work[s, at_keep + i]

@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from chainrule.engine.jit import compiled
+from chainrule.engine.jit import compiled, entry_of, written_out
 
 
 @compiled
@@ -25,20 +25,21 @@ def keyed(key, number):
     return mixed(key ^ np.uint32((number >> 32) & 0xFFFFFFFF))
 
 
-@compiled
-def drop(work, s, at_value, at_keep, at_passed, n, D, key, rate, rows, lo):
+@written_out
+def drop(value, keep, passed, n, D, key, rate, order, names, lo):
     """Dropout: each unit of each row is 0 with probability `rate`, else multiplied by 1/(1 − rate).
 
     The random bits are a function of (key, row of the table, unit) alone: whoever works on a row draws the same.
+    `order` and `names` are addresses of whole numbers, or 0 where rows are in order, or known by their numbers.
     """
     threshold = np.uint32(rate * 4294967296.0)
-    factor = work.dtype.type(1.0 / (1.0 - rate))
-    zero = work.dtype.type(0.0)
+    factor = value.dtype.type(1.0 / (1.0 - rate))
+    zero = value.dtype.type(0.0)
     for i in range(n):
-        row = rows.order[lo + i] if rows.order.size > 0 else lo + i
-        row_key = keyed(key, rows.names[row] if rows.names.size > 0 else row)
+        row = entry_of(order, lo + i) if order != 0 else lo + i
+        row_key = keyed(key, entry_of(names, row) if names != 0 else row)
         for j in range(D):
             bits = mixed(row_key ^ np.uint32(j * np.uint32(0x9E3779B9)))
-            keep = factor if bits >= threshold else zero
-            work[s, at_keep + i * D + j] = keep
-            work[s, at_passed + i * D + j] = work[s, at_value + i * D + j] * keep
+            k = factor if bits >= threshold else zero
+            keep[i * D + j] = k
+            passed[i * D + j] = value[i * D + j] * k

@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.descent.methods import Method
 from chainrule.network import ACTIVATIONS, Layout, Loss, uses_link
 
-from .compiled import product_address
+from .compiled import address_of
 from .processor import PANEL_BYTES
 from .records import Desk, Net
 from .source import activation_address, loss_address, needs_z, slope_address
@@ -239,9 +239,10 @@ class Wiring:
     def net(self, w: np.ndarray, layers: np.ndarray, panels_size: int, dropout: np.ndarray = NOTHING) -> Net:
         """The bundle for the kernels; without room for panels they read w itself."""
         panels = aligned((panels_size,), self.dtype)
-        product = product_address("product", self.dtype)
-        of_few = 0 if panels_size else product_address("product_of_few", self.dtype)
-        return Net(w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout, product, of_few)
+        product = address_of("product", self.dtype)
+        of_few = 0 if panels_size else address_of("product_of_few", self.dtype)
+        drop = address_of("drop", self.dtype) if dropout.size else 0
+        return Net(w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout, product, of_few, drop)
 
 
 def desk(shards: int, size: int, tail: np.ndarray, K: int, dtype: Any) -> Desk:
