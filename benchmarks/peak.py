@@ -13,6 +13,8 @@ from numba.core.typing import signature
 from numba.extending import intrinsic
 from threadpoolctl import threadpool_limits
 
+from chainrule.engine.columns import COUNTER_SIZE
+from chainrule.engine.kernels import meet
 from chainrule.engine.processor import REGISTERS, VECTOR
 
 # As many independent sums as a tile has: enough to hide the latency of a multiply-add.
@@ -74,6 +76,25 @@ def multiply_add_peak(dtype: str, threads: int, seconds: float = 0.15) -> float:
         worker.join()
     taken = time.perf_counter() - begun
     return 2.0 * _SUMS * (VECTOR // np.dtype(dtype).itemsize) * n * threads / taken / 1e9
+
+
+@njit(nogil=True)
+def _meetings(counter, many):
+    for k in range(many):
+        meet(counter, 2, 2 * (k + 1))
+
+
+def meeting_seconds(many: int = 100_000) -> float:
+    """Seconds of a meeting of two threads: how far apart, in time, the two cores are at the moment."""
+    _meetings(np.zeros(COUNTER_SIZE, np.int64), 0)
+    counter = np.zeros(COUNTER_SIZE, np.int64)
+    workers = [threading.Thread(target=_meetings, args=(counter, many)) for _ in range(2)]
+    begun = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return (time.perf_counter() - begun) / many
 
 
 def step_flop(sizes: list[int], batch: int) -> float:

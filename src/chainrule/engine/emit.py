@@ -262,11 +262,9 @@ def loop(
     """The lines of the loop over rows i and elements j.
 
     `loads` maps names of inputs to the text that reads element (i, j); `stores` gives the lines that use the names
-    of the outputs; they stand in the last pass. Lines assume `dt`, `one`, `zero`, `inf` and `width` of the block's
-    dtype. A uniform step x is computed as x_ in float64 and rounded to the block's dtype once.
+    of the outputs for element (i, j), `total` is one for row i. Lines assume `dt`, `one`, `zero`, `inf` and `width` of
+    the block's dtype. A uniform step x is computed as x_ in float64 and rounded to the block's dtype once.
     """
-    used_later = _kept(block)
-    last = _last_stage(block)
     lines: list[str] = []
     for step in block.steps:
         if step.kind == "uniform":
@@ -275,60 +273,109 @@ def loop(
     for name, numbers in tables.items():
         lines += [f"room_{name} = taken(np.float64, {len(numbers)})", f"{name} = array(room_{name}, {len(numbers)})"]
         lines += [f"{name}[{k}] = {number}" for k, number in enumerate(numbers)]
-    for name in sorted(used_later):
-        lines += [f"room_{name} = taken(dt, D)", f"kept_{name} = array(room_{name}, D)"]
-    lines.append("for i in range(n):")
-    for stage in range(last + 1):
-        lines += ["    " + text for text in _row_lines(block, stage)]
-        lines += ["    " + text for text in _pass(block, stage, last, loads, stores, used_later)]
-    if total:
-        lines.append("    " + total)
-    return lines + [f"given_back(room_{name})" for name in [*tables, *sorted(used_later)]]
+    final = stores([s.name for s in block.outputs])
+    if any(step.kind == "row" or step.scans for step in [*block.steps, *block.outputs]):
+        return lines + _rows_together(block, loads, final, total, list(tables))
+    body = [f"{s.name} = {s.text}" for s in block.steps if s.kind == "element"] + final
+    lines += ["for i in range(n):", "    for j in range(D):"]
+    lines += ["        " + line for line in _read(loads, body) + body]
+    lines += ["    " + total] if total else []
+    return lines + [f"given_back(room_{name})" for name in tables]
+
+
+def _read(places: Mapping[str, str], lines: Sequence[str]) -> list[str]:
+    """Lines that read what these lines mention."""
+    text = "\n".join(lines)
+    return [f"{name} = {place}" for name, place in places.items() if _mentions(text, name)]
+
+
+# So many rows are worked on side by side: whole vectors, however few elements a row has.
+_TOGETHER = 16
+
+
+def _rows_together(
+    block: Block, loads: Mapping[str, str], final: list[str], total: str | None, rooms: list[str]
+) -> list[str]:
+    """The loop over rows where elements of a row depend on one another: some rows side by side, in room of their own.
+
+    There element j of row r stands at j · _TOGETHER + r. Sums along a row keep its order. The last rows may be fewer:
+    what is computed for those that do not exist is never read.
+    """
+    R = _TOGETHER
+    kept = [*loads, *_kept(block, final)]
+    rows = [s.name for s in block.steps if s.kind == "row"]
+    at_element = {name: f"of_{name}[j * {R} + r]" for name in kept}
+    at_row = {name: f"of_{name}[r]" for name in rows}
+    lines = []
+    for name in at_element:
+        lines += [f"room_{name} = taken(dt, D * {R})", f"of_{name} = array(room_{name}, D * {R})"]
+    for name in [*(f"of_{name}" for name in rows), *(f"sum_{s.name}" for s in block.steps if s.scans)]:
+        lines.append(f"{name} = array(local(dt, {R}), {R})")
+    lines += [f"for first in range(0, n, {R}):", f"    there = min({R}, n - first)"]
+    copied = [f"{at_element[name]} = {source}" for name, source in loads.items()]
+    inner = [*_over("r", "there", ["i = first + r", *_over("j", "D", copied)])]
+    for stage in range(_last_stage(block) + 1):
+        inner += _row_steps(block, stage, at_row)
+        inner += _element_steps(block, stage, at_element, at_row)
+    stored = [*_over("j", "D", [*_read(at_element, final), *final]), *([total] if total else [])]
+    inner += _over("r", "there", ["i = first + r", *_read(at_row, stored), *stored])
+    lines += ["    " + line for line in inner]
+    return lines + [f"given_back(room_{name})" for name in [*rooms, *at_element]]
+
+
+def _kept(block: Block, final: list[str]) -> list[str]:
+    """Elements that a later pass reads again, or the last lines."""
+    steps = [s for s in block.steps if s.kind == "element"]
+
+    def readers(source: Step) -> list[str]:
+        later = [s.text for s in steps if s.stage > source.stage]
+        return later + [s.reduces[1] for s in block.steps if s.reduces and s.stage > source.stage + 1] + final
+
+    return [s.name for s in steps if any(_mentions(text, s.name) for text in readers(s))]
+
+
+def _over(index: str, count: str | int, body: list[str]) -> list[str]:
+    return [f"for {index} in range({count}):", *("    " + line for line in body)] if body else []
+
+
+def _row_steps(block: Block, stage: int, at_row: Mapping[str, str]) -> list[str]:
+    """What there is one of a row, in this stage."""
+    steps = [s for s in block.steps if s.kind == "row" and s.stage == stage and not s.reduces]
+    made = {s.name for s in steps}
+    body = [line for s in steps for line in (f"{s.name} = {s.text}", f"{at_row[s.name]} = {s.name}")]
+    read = _read({name: place for name, place in at_row.items() if name not in made}, body)
+    return _over("r", _TOGETHER, [*read, *body])
+
+
+def _element_steps(block: Block, stage: int, at_element: Mapping[str, str], at_row: Mapping[str, str]) -> list[str]:
+    """What there is one of an element, in this stage, and what is folded along the rows for the next."""
+    elements = [s for s in block.steps if s.kind == "element" and s.stage == stage]
+    folds = [s for s in block.steps if s.reduces and s.stage == stage + 1]
+    if not elements and not folds:
+        return []
+    starts, body = [], []
+    for s in elements:
+        if s.scans:
+            starts.append(f"sum_{s.name}[r] = zero")
+            body.append(f"{s.name} = sum_{s.name}[r]")
+        body.append(f"{s.name} = {s.text}")
+        body += [f"{at_element[s.name]} = {s.name}"] if s.name in at_element else []
+        body += [f"sum_{s.name}[r] = {s.name}"] if s.scans else []
+    for s in folds:
+        assert s.reduces is not None
+        fold, operand, _ = s.reduces
+        first, word = REDUCTIONS[fold]
+        starts.append(f"{at_row[s.name]} = {first.format(zero='zero', inf='inf')}")
+        body += [f"{s.name} = {word.format(s.name, operand)}", f"{at_row[s.name]} = {s.name}"]
+    made = {s.name for s in elements}
+    places = {name: place for name, place in {**at_element, **at_row}.items() if name not in made}
+    body = [*_read(places, body), *body]
+    return [*_over("r", _TOGETHER, starts), *_over("j", "D", _over("r", _TOGETHER, body))]
 
 
 def _last_stage(block: Block) -> int:
     return max((s.stage for s in [*block.steps, *block.outputs]), default=0)
 
 
-def _kept(block: Block) -> set[str]:
-    """Elements of one pass that a later pass reads again."""
-    stage_of = {s.name: s for s in block.steps if s.kind == "element"}
-    kept = set()
-    for step in block.steps:
-        if step.kind != "element":
-            continue
-        for name, source in stage_of.items():
-            if source.stage < step.stage and _mentions(step.text, name):
-                kept.add(name)
-    last = _last_stage(block)
-    kept |= {s.name for s in block.outputs if s.kind == "element" and s.name in stage_of and s.stage < last}
-    kept |= {s.reduces[1] for s in block.steps if s.reduces and s.reduces[1] in stage_of
-             and stage_of[s.reduces[1]].stage < s.stage - 1}  # fmt: skip
-    return kept
-
-
 def _mentions(text: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
-
-
-def _row_lines(block: Block, stage: int) -> list[str]:
-    return [f"{s.name} = {s.text}" for s in block.steps if s.kind == "row" and s.stage == stage and not s.reduces]
-
-
-def _pass(block, stage, last, loads, stores, kept) -> list[str]:
-    elements = [s for s in block.steps if s.kind == "element" and s.stage == stage]
-    folds = [s for s in block.steps if s.reduces and s.stage == stage + 1]
-    final = stores([s.name for s in block.outputs]) if stage == last else []
-    body = [f"{s.name} = {s.text}" for s in elements]
-    body += [f"kept_{s.name}[j] = {s.name}" for s in elements if s.name in kept]
-    body += [f"{s.name} = " + REDUCTIONS[s.reduces[0]][1].format(s.name, s.reduces[1]) for s in folds]
-    body += final
-    if not body:
-        return []
-    text = "\n".join(body)
-    reads = [f"{name} = {source}" for name, source in loads.items() if _mentions(text, name)]
-    computed = {s.name for s in elements}
-    reads += [f"{name} = kept_{name}[j]" for name in sorted(kept) if name not in computed and _mentions(text, name)]
-    starts = [f"{s.name} = " + REDUCTIONS[s.reduces[0]][0].format(zero="zero", inf="inf") for s in folds]
-    starts += [f"{s.name} = zero" for s in elements if s.scans]
-    return starts + ["for j in range(D):"] + ["    " + line for line in reads + body]

@@ -121,6 +121,17 @@ def taken(typing_context, dtype, n):
     return pointer(dtype, types.int64), codegen
 
 
+@intrinsic(prefer_literal=True)
+def local(typing_context, dtype, n):
+    """Memory for n numbers of this float width until the function returns; n is written out as a number."""
+    pointer, size = types.CPointer(dtype.dtype), n.literal_value
+
+    def codegen(context, builder, sig, args):
+        return cgutils.alloca_once(builder, context.get_value_type(dtype.dtype), size=size)
+
+    return pointer(dtype, n), codegen
+
+
 @intrinsic
 def given_back(typing_context, pointer):
     """Let go of what `taken` gave."""

@@ -43,7 +43,7 @@ def _function(
     text = [
         "import math",
         "import numpy as np",
-        "from chainrule.engine.jit import array, given_back, taken",
+        "from chainrule.engine.jit import array, given_back, local, taken",
         *_elementary(lines, dtype),
         f"def function({', '.join(names)}):",
         *("    " + line for line in body),
