@@ -6,7 +6,9 @@ For methods of second order on sums of squares, E(w) = ½ Σ e². Everything is 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, lru_cache
 
@@ -20,7 +22,7 @@ from .plan import Wiring, aligned, desk
 from .records import Rows
 from .run import _block
 from .source import residual_address, second_order
-from .threads import Crew, enough_threads
+from .threads import Crew, Pace, enough_threads
 from .tiles import PANEL_BYTES, ROWS
 
 # A block of lines of J has so many rows, fewer where that would be more numbers (16 MB); a thread takes some at a time.
@@ -49,6 +51,7 @@ class _Lines:
         self._at_once = min(_ROWS_AT_A_TIME, self._block)
         multiplications = self.N * self.D * self._line**2 // 2
         self._crew = Crew(enough_threads(multiplications // _WORTH_A_THREAD, n_threads))
+        self._pace = Pace(sorted({1, self._crew.n}), 1)
         wiring = Wiring(layout, loss, self._at_once, _WIDTH)
         layers, tail, size, panels_size = wiring.for_training()
         self._w = aligned((self.K,), _WIDTH)
@@ -73,18 +76,27 @@ class _Lines:
             raise ValueError(f"w must have shape ({self.K},), got {np.shape(w)}")
         self._w[:] = w
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One caller at a time; on how many threads is found out from how long it takes."""
+        with self._lock:
+            self._n = self._pace.next()[0]
+            started = time.perf_counter()
+            yield
+            self._pace.note(self._n, 1, time.perf_counter() - started)
+
     def _blocks(self, w: np.ndarray, e: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """(lo, hi, lines D_L × rows × an output's line) of one block of rows after another; e gets all residuals."""
         self._stand(w)
         kernel, fixed = second_order().jacobian_lines, (self._net, self._rows, self._desk, self._at_once)
         for lo in range(0, self.N, self._block):
             hi = min(self.N, lo + self._block)
-            self._crew.run(kernel, (*fixed, lo, hi, self._places, self._lines, e))
+            self._crew.run(kernel, (*fixed, lo, hi, self._places, self._lines, e), self._n)
             yield lo, hi, self._lines
 
     def _add(self, lines: np.ndarray, columns: np.ndarray, e: np.ndarray, lo: int, hi: int, G, g) -> None:
         """Add the JᵀJ of a block of lines to the upper triangle of G, and its Jᵀe to g."""
-        self._crew.run(second_order().add_squares, (lines, columns, e, lo, hi, *self._room, G, g))
+        self._crew.run(second_order().add_squares, (lines, columns, e, lo, hi, *self._room, G, g), self._n)
 
 
 class Residuals(_Lines):
@@ -138,15 +150,13 @@ class Residuals(_Lines):
         e = np.empty((self.N, self.D))
         with self._lock:
             self._stand(w)
-            self._crew.run(
-                second_order().residual_rows, (self._net, self._rows, self._desk, self._at_once, e)
-            )
+            self._crew.run(second_order().residual_rows, (self._net, self._rows, self._desk, self._at_once, e), 1)
         return e.ravel()
 
     def jacobian(self, w: np.ndarray) -> np.ndarray:
         """J = ∂e/∂w, N · D_L × K, laid out as e and w."""
         J = np.zeros((self.N, self.D, self.K))
-        with self._lock:
+        with self._turn():
             for lo, hi, lines in self._blocks(w, np.empty((self.N, self.D))):
                 for o, columns in enumerate(self._columns):
                     J[lo:hi, o, columns] = lines[o, : hi - lo]
@@ -155,7 +165,7 @@ class Residuals(_Lines):
     def normal(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(JᵀJ, Jᵀe), K × K and K numbers."""
         G, g, e = np.zeros((self.K, self.K)), np.zeros(self.K), np.empty((self.N, self.D))
-        with self._lock:
+        with self._turn():
             for lo, hi, lines in self._blocks(w, e):
                 self._add(lines, self._columns, e, lo, hi, G, g)
         second_order().mirror(G)
@@ -195,7 +205,7 @@ class GaussNewton(_Lines):
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """The matrix at w, K × K."""
         G, g, scores = np.zeros((self.K, self.K)), np.zeros(self.K), np.empty((self.N, self.D))
-        with self._lock:
+        with self._turn():
             for lo, hi, lines in self._blocks(w, scores):
                 roots = self._roots(lo, hi, scores[lo:hi])
                 if self.D == 1 or not self._loss.rowwise:
