@@ -29,7 +29,7 @@ from .tiles import PANEL_BYTES, ROWS
 _FEWEST_LINES, _MOST_LINES, _BLOCK_NUMBERS = 16, 256, 1 << 21
 _ROWS_AT_A_TIME = 32
 # Multiplications of JᵀJ that are worth a thread.
-_WORTH_A_THREAD = 4_000_000
+_WORTH_A_THREAD = 20_000_000
 _WIDTH = np.dtype(np.float64)
 
 
@@ -51,7 +51,7 @@ class _Lines:
         self._at_once = min(_ROWS_AT_A_TIME, self._block)
         multiplications = self.N * self.D * self._line**2 // 2
         self._crew = Crew(enough_threads(multiplications // _WORTH_A_THREAD, n_threads))
-        self._pace = Pace(sorted({1, self._crew.n}), 1)
+        self._pace, self._n = Pace((1, self._crew.n), 1), 1
         wiring = Wiring(layout, loss, self._at_once, _WIDTH)
         layers, tail, size, panels_size = wiring.for_training()
         self._w = aligned((self.K,), _WIDTH)
@@ -80,7 +80,10 @@ class _Lines:
     def _turn(self) -> Iterator[None]:
         """One caller at a time; on how many threads is found out from how long it takes."""
         with self._lock:
-            self._n = self._pace.next()[0]
+            if self._crew.n == 1:
+                yield
+                return
+            self._n, _ = self._pace.next()
             started = time.perf_counter()
             yield
             self._pace.note(self._n, 1, time.perf_counter() - started)
