@@ -54,9 +54,10 @@ def side_by_side(*functions: Callable[[], object], rounds: int = ROUNDS) -> list
 
 
 def python(code: str, **environment: str) -> str:
-    """What a fresh process prints."""
+    """What a fresh process prints. It may keep its bytecode, as installed packages do."""
+    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=os.environ | environment
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=surroundings | environment
     )
     return done.stdout
 

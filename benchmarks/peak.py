@@ -13,7 +13,7 @@ from numba.core.typing import signature
 from numba.extending import intrinsic
 from threadpoolctl import threadpool_limits
 
-from chainrule.engine.tiles import REGISTERS, VECTOR
+from chainrule.engine.processor import REGISTERS, VECTOR
 
 # As many independent sums as a tile has: enough to hide the latency of a multiply-add.
 _SUMS = {16: 12, 32: 24}[REGISTERS]

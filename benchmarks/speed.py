@@ -1,7 +1,8 @@
 """Time per epoch beside the peers: python -m benchmarks.speed [WORKLOAD …] [--peers sklearn,torch] [--plot FILE]
 
-Every workload trains one epoch of Adam at a time, float32, mean loss, rows shuffled, standard-normal inputs. Peers
-take turns (A B A B …), each in its best form; the table has medians, and ratios to chainrule in the same run.
+Every workload trains one epoch of Adam at a time, float32, mean loss, rows shuffled, standard-normal inputs. Peers,
+each in its best form and a process of its own, take turns (A B A B …); the table has medians, and ratios to chainrule
+in the same run.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import statistics
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -58,7 +61,7 @@ WORKLOADS = {
 }
 
 
-def chainrule_epoch(load: Workload, n_threads: int | None = None) -> Callable[[], object]:
+def chainrule_epoch(load: Workload, threads: int | None = None) -> Callable[[], object]:
     from chainrule.descent import get_method
     from chainrule.engine import Plan, Run
     from chainrule.network import Layout, get_loss
@@ -70,7 +73,7 @@ def chainrule_epoch(load: Workload, n_threads: int | None = None) -> Callable[[]
     loss = get_loss("softmax_cross_entropy" if load.classes else "squared")
     plan = Plan(layout, loss, get_method("adam"), batch_size=load.batch, dtype=load.dtype)
     w = layout.first_weights(np.random.default_rng(0)).astype(load.dtype)
-    run = Run(plan, w, X, Y, n_threads=n_threads)
+    run = Run(plan, w, X, Y, n_threads=threads)
     rng = np.random.RandomState(0)
     return lambda: run.epochs(rng.permutation(load.rows)[None], 1e-3)
 
@@ -166,22 +169,56 @@ def jax_epoch(load: Workload, threads: int) -> Callable[[], object]:
     return run
 
 
-PEERS = {"sklearn": sklearn_epoch, "torch": torch_epoch, "jax": jax_epoch}
+EPOCHS = {"sklearn": sklearn_epoch, "torch": torch_epoch, "jax": jax_epoch, "chainrule": chainrule_epoch}
 
 
-def contestants(load: Workload, peers: list[str]) -> dict[str, Callable[[], object]]:
+def serve(line: Connection, who: str, load: Workload, threads: int) -> None:
+    """A contestant's process: seconds of so many epochs, as often as it is asked."""
+    try:
+        epoch = EPOCHS[who](load, threads)
+    except ImportError as why:
+        line.send(str(why))
+        return
+    line.send("")
+    while (count := line.recv()) > 0:
+        start = time.perf_counter()
+        for _ in range(count):
+            epoch()
+        line.send(time.perf_counter() - start)
+
+
+class Contestant:
+    """One peer in a process of its own, where no idle threads of another wait for work."""
+
+    def __init__(self, who: str, load: Workload, threads: int):
+        context = multiprocessing.get_context("spawn")
+        self._line, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, who, load, threads), daemon=True)
+        self._process.start()
+        self.missing: str = self._line.recv()
+
+    def seconds(self, epochs: int) -> float:
+        self._line.send(epochs)
+        return self._line.recv()
+
+    def close(self) -> None:
+        if not self.missing:
+            self._line.send(0)
+        self._process.join()
+
+
+def contestants(load: Workload, peers: list[str]) -> dict[str, Contestant]:
     """Every peer that is installed, at one and at two threads where that can be chosen (JAX takes what there is)."""
-    found: dict[str, Callable[[], object]] = {}
+    found: dict[str, Contestant] = {}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for peer in peers:
+    for peer in [*peers, "chainrule"]:
         for threads in [cores] if peer == "jax" else sorted({1, cores}):
-            try:
-                found[f"{peer}/{threads}"] = PEERS[peer](load, threads)
-            except ImportError:
-                print(f"{peer} is not installed: left out (pip install 'chainrule[peers]')")
+            contestant = Contestant(peer, load, threads)
+            if contestant.missing:
+                print(f"{peer} is left out: {contestant.missing} (pip install 'chainrule[peers]')")
+                contestant.close()
                 break
-    for threads in sorted({1, cores}):
-        found[f"chainrule/{threads}"] = chainrule_epoch(load, threads)
+            found[f"{peer}/{threads}"] = contestant
     return found
 
 
@@ -190,18 +227,14 @@ def measure(load: Workload, peers: list[str], rounds: int) -> dict[str, float]:
     runners = contestants(load, peers)
     repeats = {}
     for name, runner in runners.items():
-        runner()
-        runner()
-        start = time.perf_counter()
-        runner()
-        repeats[name] = max(1, int(0.1 / (time.perf_counter() - start)))
+        runner.seconds(2)
+        repeats[name] = max(1, int(0.1 / runner.seconds(1)))
     times: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(rounds):
         for name, runner in runners.items():
-            start = time.perf_counter()
-            for _ in range(repeats[name]):
-                runner()
-            times[name].append((time.perf_counter() - start) / repeats[name])
+            times[name].append(runner.seconds(repeats[name]) / repeats[name])
+    for runner in runners.values():
+        runner.close()
     return {name: statistics.median(values) for name, values in times.items()}
 
 

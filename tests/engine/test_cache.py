@@ -1,8 +1,10 @@
 """The compiled engine on disk: where it is, what is removed, and a folder that cannot be written."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,8 @@ from chainrule.engine import cache
 
 def test_clear_removes_what_is_stored_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
-    (tmp_path / "__pycache__").mkdir()
     kept = tmp_path / "notes.txt"
-    for path in (tmp_path / "chainrule_tanh_1.py", tmp_path / "__pycache__" / "chainrule_tanh_1.x.nbi", kept):
+    for path in (tmp_path / "chainrule_tanh_1.o", tmp_path / "chainrule_product_2.o", kept):
         path.write_text("12345")
     assert len(cache.stored()) == 2
     assert cache.clear() == (2, 10)
@@ -25,6 +26,25 @@ def test_a_changed_text_or_module_has_another_name():
     assert cache.fingerprint("a") != cache.fingerprint("b")
     assert cache.fingerprint("a") != cache.fingerprint("a", ("jit.py",))
     assert cache.fingerprint("a") == cache.fingerprint("a")
+
+
+@pytest.mark.parametrize(
+    ("roots", "named"),
+    [(("kernels", "second_order", "products"), cache.KERNEL_DEPENDS_ON), (("elementary",), cache.ROW_DEPENDS_ON)],
+)
+def test_all_that_is_compiled_in_is_in_the_name(roots, named):
+    """Every module of the engine that these import, they or what they import: a change in any must compile anew."""
+    seen, waiting = set(), list(roots)
+    while waiting:
+        name = waiting.pop()
+        seen.add(f"{name}.py")
+        for node in ast.walk(ast.parse((Path(cache.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                module = f"chainrule.engine.{node.module}" if node.level else node.module
+                inner = module.removeprefix("chainrule.engine.")
+                if inner != module and f"{inner}.py" not in seen and inner != "machine":  # which only calls the linker
+                    waiting.append(inner)
+    assert seen <= {*named, "jit.py"}
 
 
 PROGRAM = "import numpy as np, chainrule as cr; print(cr.Network([2, 3, 1], seed=0).error(np.ones((1, 2)), [0.0]))"

@@ -1,13 +1,14 @@
-"""Floor 2, engine: printed modules kept on disk with their machine code, so that each is compiled once a processor.
+"""Floor 2, engine: object code kept on disk, so that each function is compiled once a processor.
 
-A module is named by a hash of its text and of every version that its machine code depends on, so a changed row, kernel,
-processor or library never meets stale code.
+A file is named by a hash of the function's text and of everything that its machine code depends on, so a changed row,
+kernel, processor or library never meets stale code. It has a line of JSON, then the object code; a damaged one is
+compiled anew.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import json
 import os
 import sys
 import tempfile
@@ -15,28 +16,44 @@ import threading
 import warnings
 from collections.abc import Sequence
 from functools import cache
+from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import llvmlite
 import llvmlite.binding
-import numba
 import numpy as np
-import scipy
 
 from chainrule.files import write_atomically
 
+from .machine import load
+
 _HERE = Path(__file__).parent
-# The modules of ours that are compiled into a row.
+# The modules of ours that are compiled into a row, and into a kernel.
 ROW_DEPENDS_ON = ("jit.py", "elementary.py")
+KERNEL_DEPENDS_ON = (
+    "jit.py", "kernels.py", "second_order.py", "masks.py", "columns.py", "records.py", "products.py", "tiles.py",
+    "processor.py",
+)  # fmt: skip
+
+
+@cache
+def _surroundings() -> str:
+    """What machine code depends on beside its text."""
+    versions = [metadata.version("numba"), llvmlite.__version__, np.__version__, sys.version]
+    target = [llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()]
+    return "\0".join([*versions, *target])
+
+
+@cache
+def _source(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
 
 
 def fingerprint(text: str, depends_on: Sequence[str] = ROW_DEPENDS_ON) -> str:
     """A hash of the text and of all that its machine code depends on."""
-    modules = [(_HERE / name).read_text(encoding="utf-8") for name in depends_on]
-    versions = [numba.__version__, llvmlite.__version__, np.__version__, scipy.__version__, sys.version]
-    target = [llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()]
-    return hashlib.sha256("\0".join([text, *modules, *versions, *target]).encode()).hexdigest()[:20]
+    parts = [text, *map(_source, depends_on), _surroundings()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 
 def cache_directory() -> Path:
@@ -77,31 +94,58 @@ def say(sentence: str) -> None:
 
 
 _lock = threading.RLock()
-_modules: dict[str, ModuleType] = {}
+_addresses: dict[str, int] = {}
 
 
-def load_module(stem: str, text: str, depends_on: Sequence[str] = ROW_DEPENDS_ON) -> ModuleType:
-    """The module of this text, written to the cache directory if it is not there."""
-    name = f"chainrule_{stem}_{fingerprint(text, depends_on)}"
+def machine_function(stem: str, text: str, pattern: str, dtype: str, depends_on: Sequence[str] = ROW_DEPENDS_ON) -> int:
+    """The address of the machine code of `function`, which `text` defines; compiled if it is not on disk.
+
+    pattern, dtype : the types of its arguments, see `jit.object_code`
+    """
+    symbol = f"chainrule_{stem}_{fingerprint(text, depends_on)}"
     with _lock:
-        if name not in _modules:
-            path = directory() / f"{name}.py"
-            if not path.exists():
-                write_atomically(path, lambda file: file.write(text.encode("utf-8")))
-            spec = importlib.util.spec_from_file_location(name, path)
-            if spec is None or spec.loader is None:
-                raise ImportError(f"the compiled engine cannot be loaded from {path}")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module  # so that the compiler finds the module of its functions
-            spec.loader.exec_module(module)
-            _modules[name] = module
-        return _modules[name]
+        if symbol not in _addresses:
+            path = directory() / f"{symbol}.o"
+            found = _read(path)
+            if found is None:
+                found = _compile(symbol, text, pattern, dtype, depends_on)
+                write_atomically(path, lambda file: file.write(_packed(*found)))
+            _addresses[symbol] = load(symbol, *found)
+        return _addresses[symbol]
+
+
+def _compile(symbol: str, text: str, pattern: str, dtype: str, depends_on: Sequence[str]) -> tuple[bytes, list[str]]:
+    if depends_on is KERNEL_DEPENDS_ON:
+        _say_once(f"compiling the engine for this processor; it happens once, the result is kept in {directory()}")
+    from .jit import object_code
+
+    names: dict[str, Any] = {"__name__": symbol}
+    exec(compile(text, f"<{symbol}>", "exec"), names)
+    return object_code(names["function"], pattern, dtype, symbol)
+
+
+_say_once = cache(say)
+
+
+def _packed(code: bytes, outer: list[str]) -> bytes:
+    return json.dumps({"outer": outer, "sha256": hashlib.sha256(code).hexdigest()}).encode() + b"\n" + code
+
+
+def _read(path: Path) -> tuple[bytes, list[str]] | None:
+    """(object code, the outer functions that it calls); None where there is no such file, or one that is damaged."""
+    try:
+        head, _, code = path.read_bytes().partition(b"\n")
+        about = json.loads(head)
+        if about["sha256"] != hashlib.sha256(code).hexdigest():
+            return None
+        return code, [str(name) for name in about["outer"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def stored() -> list[Path]:
-    """What is in the cache directory: printed modules and their machine code, nothing else that may lie there."""
-    folder = cache_directory()
-    return sorted([*folder.glob("chainrule_*.py"), *folder.glob("__pycache__/chainrule_*.*")])
+    """What is in the cache directory of the engine's object code, nothing else that may lie there."""
+    return sorted(cache_directory().glob("chainrule_*.o"))
 
 
 def clear() -> tuple[int, int]:

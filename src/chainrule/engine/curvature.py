@@ -6,18 +6,17 @@ Neither matrix is ever made: a product costs about as much as two gradients, wha
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from chainrule.network import Layout, Loss
 
+from .compiled import KERNELS, SECOND_ORDER, Kernel
 from .evaluate import _NOBODY, _nothing, _shards, _threads
-from .plan import _ALIGN, ROWS_AT_A_TIME, Wiring, aligned, desk, unlocked
+from .plan import _ALIGN, ROWS_AT_A_TIME, Wiring, aligned, desk
 from .records import Net, Rows
 from .run import _block
-from .source import bend_address, bent_loss_address, kernels, second_order
+from .source import bend_address, bent_loss_address
 from .threads import Crew
 
 _WIDTH = np.dtype(np.float64)
@@ -74,7 +73,7 @@ class Curvature:
 
     def hvp(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
         """H v, H = ∂²E/∂w², exactly; v and the product are laid out as w."""
-        return self._product(second_order().hessian_product, w, v)
+        return self._product(SECOND_ORDER.hessian_product, w, v)
 
     def gauss_newton(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
         """JᵀH_L J v: J of the scores that the loss is written in, H_L its second derivatives there.
@@ -82,9 +81,9 @@ class Curvature:
         It is H without the curvature of the network itself; where the loss is convex it has no negative eigenvalue.
         For the squared loss it is JᵀJ of its residuals.
         """
-        return self._product(second_order().gauss_newton_product, w, v)
+        return self._product(SECOND_ORDER.gauss_newton_product, w, v)
 
-    def _product(self, kernel: Callable[..., Any], w: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def _product(self, kernel: Kernel, w: np.ndarray, v: np.ndarray) -> np.ndarray:
         for name, vector in (("w", w), ("v", v)):
             if np.shape(vector) != (self.K,):  # the machine code trusts it
                 raise ValueError(f"{name} must have shape ({self.K},), got {np.shape(vector)}")
@@ -96,8 +95,8 @@ class Curvature:
 
     @staticmethod
     def _packed(net: Net, vector: np.ndarray) -> Net:
-        net = net._replace(w=unlocked(np.ascontiguousarray(vector, _WIDTH)))
-        kernels().prepare(net)
+        net = net._replace(w=np.ascontiguousarray(vector, _WIDTH))
+        KERNELS.prepare(net)
         return net
 
 

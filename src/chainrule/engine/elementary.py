@@ -16,9 +16,6 @@ from numba import njit, types
 from numba.core.typing import signature
 from numba.extending import intrinsic
 
-# The functions that follow, by their names in NumPy (erf: in our calculus), each with _float32 or _float64 behind it.
-WRITTEN = ("exp", "expm1", "tanh", "log", "log1p", "sin", "cos", "erf")
-
 _inlined = njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 

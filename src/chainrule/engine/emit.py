@@ -16,8 +16,6 @@ import numpy as np
 
 from chainrule.calculus.graph import Graph
 
-from .elementary import WRITTEN
-
 # How each primitive is written for scalars in compiled Python. `maximum(z, 0)` keeps a NaN z: it must be seen. What is
 # computed once for a whole block is written with NumPy's functions, see `_WIDE`.
 VOCABULARY: dict[str, str] = {
@@ -76,6 +74,8 @@ VOCABULARY: dict[str, str] = {
     "logical_not": "(not {0})",
     "isnan": "({0} != {0})",
 }
+# The functions of `elementary`, by their names in NumPy (erf: in our calculus); there with the float width behind them.
+WRITTEN = ("exp", "expm1", "tanh", "log", "log1p", "sin", "cos", "erf")
 _WIDE = {name: f"np.{name}({{0}})" for name in WRITTEN} | {"erf": "math.erf({0})"}
 # A constant operand cannot be NaN, which leaves one comparison: one machine instruction.
 _WITH_CONSTANT = {"maximum": "({1} if {1} > {0} else {0})", "minimum": "({1} if {1} < {0} else {0})"}
@@ -104,7 +104,7 @@ class Step:
     text: str = ""
     reduces: tuple[str, str, str] | None = None  # reduction, operand, kept as
     scans: bool = False  # a running sum along the row: it starts at 0 and its text uses its own name
-    table: str = ""  # a constant with one number for each output: how its array is written
+    table: tuple[str, ...] = ()  # a constant with one number for each output
     number: Any = None  # the value of a constant
 
 
@@ -176,9 +176,9 @@ class Writer:
                 f"{self.what} holds a constant array of shape {numbers.shape}; a number can be compiled, or one for "
                 f"each output (at most {_LONGEST_CONSTANT})"
             )
-        text = f"np.array([{', '.join(_literal(x.item()) for x in entries)}])"
-        step = self._add(("constant", text), Step("", "element", 0, table=text))
-        step.text = f"dt({step.name}_[j])" if numbers.dtype != bool else f"{step.name}_[j]"
+        table = tuple(_literal(float(x)) for x in entries)
+        step = self._add(("constant", numbers.dtype == bool, table), Step("", "element", 0, table=table))
+        step.text = f"dt({step.name}_[j])" if numbers.dtype != bool else f"({step.name}_[j] != 0.0)"
         return step
 
     def _add(self, key: Any, step: Step) -> Step:
@@ -271,16 +271,19 @@ def loop(
     for step in block.steps:
         if step.kind == "uniform":
             lines += [f"{step.name}_ = {step.text}", f"{step.name} = dt({step.name}_)"]
-    lines += [f"{step.name}_ = {step.table}" for step in block.steps if step.table]
+    tables = {f"{step.name}_": step.table for step in block.steps if step.table}
+    for name, numbers in tables.items():
+        lines += [f"room_{name} = taken(np.float64, {len(numbers)})", f"{name} = array(room_{name}, {len(numbers)})"]
+        lines += [f"{name}[{k}] = {number}" for k, number in enumerate(numbers)]
     for name in sorted(used_later):
-        lines.append(f"kept_{name} = np.empty(D, dt)")
+        lines += [f"room_{name} = taken(dt, D)", f"kept_{name} = array(room_{name}, D)"]
     lines.append("for i in range(n):")
     for stage in range(last + 1):
         lines += ["    " + text for text in _row_lines(block, stage)]
         lines += ["    " + text for text in _pass(block, stage, last, loads, stores, used_later)]
     if total:
         lines.append("    " + total)
-    return lines
+    return lines + [f"given_back(room_{name})" for name in [*tables, *sorted(used_later)]]
 
 
 def _last_stage(block: Block) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
 from chainrule.network import Layout, Loss
 
-from .plan import ROWS_AT_A_TIME, Wiring, aligned, desk, unlocked
+from .compiled import KERNELS, Kernel
+from .plan import ROWS_AT_A_TIME, Wiring, aligned, desk
 from .records import Rows
 from .run import _block
-from .source import kernels
 from .threads import Crew, enough_threads
 
 # The rows of a table are cut into at most this many shards, each with a gradient of its own.
@@ -44,7 +43,7 @@ class _Tables:
         layers, self.tail, self.size, panels_size = wiring.for_prediction()
         self.rows, self.dtype, self.nothing = rows, dtype, _nothing(dtype)
         self.panels_size = 0 if rows <= _FEW_ROWS else panels_size
-        self.net = wiring.net(self.nothing, layers, 0)
+        self.net = wiring.net(self.nothing, layers, self.panels_size)._replace(panels=self.nothing)
         self.alone = Crew(1)
         self._spare: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -75,17 +74,15 @@ def predict(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int | None 
     at_once, tail = tables.rows, tables.tail
     n = _threads(layout, N, n_threads, -(-N // at_once))
     work, panels = tables.room(n)
-    net = tables.net._replace(w=unlocked(w), panels=panels)
-    if panels.size:
-        kernels().prepare(net)
+    net = tables.net._replace(w=w, panels=panels)
     out = np.empty((N, layout.layers[-1].outputs), w.dtype)
     rows = Rows(X, out, tables.nothing, _NOBODY, _NOBODY)
     arguments = net, rows, at_once, work, tail, out
     if n == 1:
-        tables.alone.run(kernels().predict_rows, arguments)
+        tables.alone.run(KERNELS.predict_rows, arguments)
     else:
         with Crew(n) as crew:
-            crew.run(kernels().predict_rows, arguments)
+            crew.run(KERNELS.predict_rows, arguments)
     tables.give_back(work, panels)
     return out
 
@@ -120,22 +117,21 @@ class TotalError:
         self.desk = desk(S, size, tail, layout.K, self.dtype)
         self.crew = Crew(_threads(layout, len(X), n_threads, S))
 
-    def _run(self, kernel: Callable, w: np.ndarray) -> float:
+    def _run(self, kernel: Kernel, w: np.ndarray) -> float:
         # The machine code trusts the length of w.
         if w.shape != (self.K,):
             raise ValueError(f"w must have shape ({self.K},), got {w.shape}")
-        net = self.net._replace(w=unlocked(np.ascontiguousarray(w, self.dtype)))
-        kernels().prepare(net)
+        net = self.net._replace(w=np.ascontiguousarray(w, self.dtype))
         self.crew.run(kernel, (net, self.rows, self.desk, self.begins, self.at_once))
         return float(self.desk.sums[:, 0].sum())
 
     def error(self, w: np.ndarray) -> float:
         """E(w)."""
-        return self._run(kernels().total_error, w)
+        return self._run(KERNELS.total_error, w)
 
     def error_and_gradient(self, w: np.ndarray) -> tuple[float, np.ndarray]:
         """E(w) and ∇E(w), a new vector laid out as w."""
-        total = self._run(kernels().total_gradient, w)
+        total = self._run(KERNELS.total_gradient, w)
         return total, self.desk.grads[:, : self.K].sum(axis=0)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.network import Layout, Loss, uses_link
 
-from . import kernels as columns
+from . import columns
 from .evaluate import TotalError, predict
 from .plan import ROWS_AT_A_TIME, Plan
 from .run import Run, _block

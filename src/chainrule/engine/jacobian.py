@@ -17,13 +17,14 @@ import numpy as np
 from chainrule.calculus.differentiate import vjp
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss, uses_link
 
+from .compiled import SECOND_ORDER
 from .evaluate import _NOBODY, _nothing
 from .plan import Wiring, aligned, desk
+from .processor import PANEL_BYTES, ROWS
 from .records import Rows
 from .run import _block
-from .source import residual_address, second_order
+from .source import residual_address
 from .threads import Crew, Pace, enough_threads
-from .tiles import PANEL_BYTES, ROWS
 
 # A block of lines of J has so many rows, fewer where that would be more numbers (16 MB); a thread takes some at a time.
 _FEWEST_LINES, _MOST_LINES, _BLOCK_NUMBERS = 16, 256, 1 << 21
@@ -91,7 +92,7 @@ class _Lines:
     def _blocks(self, w: np.ndarray, e: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """(lo, hi, lines D_L × rows × an output's line) of one block of rows after another; e gets all residuals."""
         self._stand(w)
-        kernel, fixed = second_order().jacobian_lines, (self._net, self._rows, self._desk, self._at_once)
+        kernel, fixed = SECOND_ORDER.jacobian_lines, (self._net, self._rows, self._desk, self._at_once)
         for lo in range(0, self.N, self._block):
             hi = min(self.N, lo + self._block)
             self._crew.run(kernel, (*fixed, lo, hi, self._places, self._lines, e), self._n)
@@ -99,7 +100,7 @@ class _Lines:
 
     def _add(self, lines: np.ndarray, columns: np.ndarray, e: np.ndarray, lo: int, hi: int, G, g) -> None:
         """Add the JᵀJ of a block of lines to the upper triangle of G, and its Jᵀe to g."""
-        self._crew.run(second_order().add_squares, (lines, columns, e, lo, hi, *self._room, G, g), self._n)
+        self._crew.run(SECOND_ORDER.add_squares, (lines, columns, e, lo, hi, *self._room, G, g), self._n)
 
 
 class Residuals(_Lines):
@@ -153,7 +154,7 @@ class Residuals(_Lines):
         e = np.empty((self.N, self.D))
         with self._lock:
             self._stand(w)
-            self._crew.run(second_order().residual_rows, (self._net, self._rows, self._desk, self._at_once, e), 1)
+            self._crew.run(SECOND_ORDER.residual_rows, (self._net, self._rows, self._desk, self._at_once, e), 1)
         return e.ravel()
 
     def jacobian(self, w: np.ndarray) -> np.ndarray:
@@ -171,7 +172,7 @@ class Residuals(_Lines):
         with self._turn():
             for lo, hi, lines in self._blocks(w, e):
                 self._add(lines, self._columns, e, lo, hi, G, g)
-        second_order().mirror(G)
+        SECOND_ORDER.mirror(G)
         return G, g
 
 
@@ -220,7 +221,7 @@ class GaussNewton(_Lines):
                     for o, columns in enumerate(self._columns):
                         mixed[0][:, columns] += roots[:, k, o, None] * lines[o, : hi - lo]
                     self._add(mixed, self._all, scores, lo, hi, G, g)
-        second_order().mirror(G)
+        SECOND_ORDER.mirror(G)
         return G
 
     def _roots(self, lo: int, hi: int, scores: np.ndarray) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Floor 2, engine: how functions are compiled, and the few machine words that Python lacks (calls by address, atomics).
+"""Floor 2, engine: how functions are compiled to object code, and the few machine words that Python lacks.
+
+This and what imports it needs the compiler, Numba, whose own import takes longer than a small training: a process that
+finds all object code on disk never comes here.
 
 `contract` fuses multiply and add. Sums keep the order in which they are written: with `reassoc` the compiler may choose
 another for each copy of a loop, and the same call gave other last bits in the process that compiled it than in those
@@ -8,13 +11,17 @@ that loaded it. NaN and inf keep their meaning (they are how divergence is seen)
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
+import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import cfunc, njit, typeof, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.core.typing import signature
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
+from numba.np.arrayobj import make_array, populate_array
+
+from .machine import target_machine
 
 _OPTIONS = {
     "nogil": True,
@@ -22,36 +29,163 @@ _OPTIONS = {
     "fastmath": {"contract", "nsz"},
     "boundscheck": False,
 }
+# Without wrappers for Python: only object code is wanted. No function makes an array, so none counts references to any.
+_BARE = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
 
-# The counter that the threads of a kernel share, an entry a line of the processor's cache: how many have come to a
-# meeting, how many tasks there were, how many had come when this one began.
-MEETING, TASKS, BEGAN, COUNTER_SIZE = 0, 8, 16, 24
+compiled = njit(**_BARE)
+# Written into their callers before anything is compiled: for what has one caller, which shortens its compilation.
+written_out = njit(**_OPTIONS, inline="always", _nrt=False)
+# What Python calls, by a frame (see `compiled.Kernel`); it returns a float64 ≥ 0.
+entry = written_out
 
-# Inner functions are never called from Python: without their wrappers they compile in half the time.
-compiled = njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-# Written into their callers before anything is compiled: for what has one caller, which halves its compilation.
-written_out = njit(**_OPTIONS, inline="always")
-# Only what Python calls is cached on disk: the rest is compiled into it.
-entry = njit(**_OPTIONS, cache=True)
-
-
-def machine_code(kernel, arguments: tuple):
-    """The kernel for arguments of these types, to be called without looking up their types, which takes longest."""
-    kinds = tuple(typeof(argument) for argument in arguments)
-    kernel.compile(kinds)
-    return kernel.overloads[kinds].entry_point
+_I64 = ir.IntType(64)
+_WIDTHS = {"float32": types.float32, "float64": types.float64}
 
 
-def row_function(pattern: str, dtype: str):
-    """Compile a row's loop as a machine function that is called by its address; it always returns a float64.
+def object_code(function: Callable, pattern: str, dtype: str, symbol: str) -> tuple[bytes, list[str]]:
+    """Machine code of a function as an object file that defines `symbol`, and the outer functions that it calls.
 
     `pattern` has a letter an argument: p a pointer to numbers of `dtype`, n a whole number, x a float64, P a pointer
-    to float64.
+    to float64. The machine function takes them as C does, and returns a float64.
     """
-    pointer = types.CPointer(types.float32 if dtype == "float32" else types.float64)
-    words = {"p": pointer, "P": types.CPointer(types.float64), "n": types.intp, "x": types.float64}
-    options = {key: value for key, value in _OPTIONS.items() if key != "nogil"}
-    return cfunc(types.float64(*(words[letter] for letter in pattern)), cache=True, **options)
+    pointer = types.CPointer(_WIDTHS[dtype])
+    words = {"p": pointer, "P": types.CPointer(types.float64), "n": types.int64, "x": types.float64}
+    kinds = tuple(words[letter] for letter in pattern)
+    compiling = njit(types.float64(*kinds), **_BARE)(function)
+    (text,) = compiling.inspect_llvm().values()
+    native = compiling.overloads[kinds].fndesc.llvm_func_name
+    module = llvm.parse_assembly(text + _as_in_c(native, pattern, symbol))
+    for inner in module.functions:
+        if not inner.is_declaration and inner.name != symbol:
+            inner.linkage = "internal"  # each object file has its own copy of what several call
+    module.verify()
+    outer = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    return target_machine().emit_object(module), outer
+
+
+def _as_in_c(native: str, pattern: str, symbol: str) -> str:
+    """A C function around the compiler's own, which returns a status and its result through a pointer."""
+    letters = {"p": "ptr", "P": "ptr", "n": "i64", "x": "double"}
+    given = ", ".join(f"{letters[letter]} %a{k}" for k, letter in enumerate(pattern))
+    return f"""
+define double @"{symbol}"({given}) {{
+  %found = alloca double
+  %error = alloca ptr
+  store double 0.0, ptr %found
+  %status = call i32 @"{native}"(ptr %found, ptr %error, {given})
+  %value = load double, ptr %found
+  ret double %value
+}}
+"""
+
+
+# ---------------------------------------------------------------- arrays
+
+
+def _view(context, builder, kind, data, shape):
+    """An array over memory that someone else holds."""
+    size = context.get_constant(types.intp, kind.dtype.bitwidth // 8)
+    strides = [size]
+    for extent in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], extent))
+    found = make_array(kind)(context, builder)
+    populate_array(found, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
+    return found._getvalue()
+
+
+@intrinsic
+def array(typing_context, pointer, shape):
+    """The numbers from `pointer` on as a contiguous array of this shape (a whole number, or several)."""
+    several = isinstance(shape, types.BaseTuple)
+    kind = types.Array(pointer.dtype, shape.count if several else 1, "C")
+
+    def codegen(context, builder, sig, args):
+        extents = cgutils.unpack_tuple(builder, args[1]) if several else [args[1]]
+        return _view(context, builder, kind, args[0], extents)
+
+    return signature(kind, pointer, shape), codegen
+
+
+@intrinsic
+def taken(typing_context, dtype, n):
+    """Memory for n numbers of this float width; who takes it gives it back."""
+    pointer = types.CPointer(dtype.dtype)
+
+    def codegen(context, builder, sig, args):
+        size = builder.mul(args[1], ir.Constant(_I64, sig.args[0].dtype.bitwidth // 8))
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.IntType(8).as_pointer(), [_I64]), "malloc"
+        )
+        return builder.bitcast(builder.call(function, [size]), context.get_value_type(pointer))
+
+    return pointer(dtype, types.int64), codegen
+
+
+@intrinsic
+def given_back(typing_context, pointer):
+    """Let go of what `taken` gave."""
+
+    def codegen(context, builder, sig, args):
+        byte = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [byte]), "free")
+        builder.call(function, [builder.bitcast(args[0], byte)])
+        return context.get_dummy_value()
+
+    return types.none(pointer), codegen
+
+
+# Where an array of NumPy has what, in bytes after the head that every object of Python has (`PyArrayObject_fields` of
+# NumPy's C interface): its memory, its number of axes, its shape, its type; and a type its number.
+_HEAD = object.__basicsize__
+_DATA, _AXES, _SHAPE, _TYPE = 0, 8, 16, 40
+_NUMBER = 12
+
+
+def _field(builder, base, offset, kind):
+    place = builder.add(base, ir.Constant(_I64, offset))
+    return builder.load(builder.inttoptr(place, kind.as_pointer()))
+
+
+def array_reader(dtype: str, ndim: int):
+    """Two words, for arrays of so many axes: the array (contiguous, of this dtype) of the object at an address, and
+    whether it is one of this dtype, which `number` names, and of so many axes."""
+    kind = types.Array(getattr(types, dtype), ndim, "C")
+
+    @intrinsic
+    def read(typing_context, at):
+        def codegen(context, builder, sig, args):
+            pointer = context.get_value_type(types.CPointer(kind.dtype))
+            data = builder.inttoptr(_field(builder, args[0], _HEAD + _DATA, _I64), pointer)
+            shape = _field(builder, args[0], _HEAD + _SHAPE, _I64)
+            return _view(context, builder, kind, data, [_field(builder, shape, 8 * k, _I64) for k in range(ndim)])
+
+        return kind(types.int64), codegen
+
+    @intrinsic
+    def fits(typing_context, at, number):
+        def codegen(context, builder, sig, args):
+            I32 = ir.IntType(32)
+            axes = _field(builder, args[0], _HEAD + _AXES, I32)
+            type_number = _field(builder, _field(builder, args[0], _HEAD + _TYPE, _I64), _HEAD + _NUMBER, I32)
+            right = builder.icmp_signed("==", builder.sext(type_number, _I64), args[1])
+            return builder.and_(right, builder.icmp_signed("==", axes, ir.Constant(I32, ndim)))
+
+        return types.boolean(types.int64, types.int64), codegen
+
+    return read, fits
+
+
+@intrinsic
+def entry_of(typing_context, frame, k):
+    """Entry k of the 64-bit numbers at address `frame`."""
+
+    def codegen(context, builder, sig, args):
+        return builder.load(builder.gep(builder.inttoptr(args[0], _I64.as_pointer()), [args[1]]))
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+# ---------------------------------------------------------------- calls and addresses
 
 
 @intrinsic

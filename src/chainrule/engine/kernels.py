@@ -2,39 +2,46 @@
 
 Formulas come in as the addresses of compiled rows (see `source`), so that no network, loss or method needs these
 kernels compiled again. Blocks of numbers are named by their address or by their offset in a shard's line of `work`:
-making an array view costs more than a small product. `layers` has one line a layer, its columns named below.
+making an array view costs more than a small product. `layers` has one line a layer, its columns named in `columns`.
 """
 
 # mypy: ignore-errors
 
 import numpy as np
 
-from chainrule.engine.jit import (
+from chainrule.engine.columns import (
+    ACTIVATION,
+    ALPHA,
+    AT_A,
+    AT_B,
+    AT_DELTA,
+    AT_KEEP,
+    AT_PANELS,
+    AT_PASSED,
+    AT_TURNED,
+    AT_VALUE,
+    AT_Z,
     BEGAN,
+    CLIP,
+    DECAY,
+    INPUT,
+    INPUTS,
+    L1,
     MEETING,
+    OUTPUTS,
+    PACKED,
+    PIECE,
+    ROW_WEIGHTS,
+    SLOPE,
+    TARGETS,
     TASKS,
-    address,
-    atomic_add,
-    atomic_load,
-    call,
-    compiled,
-    copy,
-    entry,
-    give_way,
+    TRAINED,
 )  # fmt: skip
+from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, copy, entry, give_way, written_out
+from chainrule.engine.masks import keyed
+from chainrule.engine.processor import PANEL_BYTES
 from chainrule.engine.products import pack, pack_turned
-from chainrule.engine.tiles import PANEL_BYTES, pack_columns
-
-# Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w, of
-# the panels of A_l and of A_lᵀ; of a_l, z_l, delta_l, of what is passed on to the next layer and of the dropout
-# factors within a shard's line), and whether the layer is trained. What is passed on is a_l, but with dropout.
-INPUTS, OUTPUTS, ACTIVATION, SLOPE, AT_A, AT_B, AT_PANELS, AT_TURNED = range(8)
-AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, TRAINED = range(8, 14)
-# `tail` has the offsets of what else a shard keeps.
-INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE = range(5)
-# Entries of `rules`, the numbers of a plan that belong to no row: α of the squared penalty, of the absolute one,
-# decoupled decay of weights, bound on the gradient's norm (0: none).
-ALPHA, L1, DECAY, CLIP = range(4)
+from chainrule.engine.tiles import pack_columns
 
 SPINS_BEFORE_YIELD = 4_000
 SPINS_BEFORE_SLEEP = 5_000
@@ -66,46 +73,6 @@ def pack_weights(thread, n_threads, net):
                 turn = turn + 1 if turn + 1 < n_threads else 0
 
 
-# ---------------------------------------------------------------- dropout
-
-
-@compiled
-def mixed(x):
-    """32 bits scrambled so that each bit of x decides each bit of the result (the finaliser "lowbias32" of Wellons)."""
-    x = np.uint32(x)
-    x = np.uint32(x ^ (x >> np.uint32(16)))
-    x = np.uint32(x * np.uint32(0x7FEB352D))
-    x = np.uint32(x ^ (x >> np.uint32(15)))
-    x = np.uint32(x * np.uint32(0x846CA68B))
-    return np.uint32(x ^ (x >> np.uint32(16)))
-
-
-@compiled
-def keyed(key, number):
-    """A new key from a key and a whole number of 64 bits."""
-    key = mixed(key ^ np.uint32(number & 0xFFFFFFFF))
-    return mixed(key ^ np.uint32((number >> 32) & 0xFFFFFFFF))
-
-
-@compiled
-def drop(work, s, at_value, at_keep, at_passed, n, D, key, rate, rows, lo):
-    """Dropout: each unit of each row is 0 with probability `rate`, else multiplied by 1/(1 − rate).
-
-    The random bits are a function of (key, row of the table, unit) alone: whoever works on a row draws the same.
-    """
-    threshold = np.uint32(rate * 4294967296.0)
-    factor = work.dtype.type(1.0 / (1.0 - rate))
-    zero = work.dtype.type(0.0)
-    for i in range(n):
-        row = rows.order[lo + i] if rows.order.size > 0 else lo + i
-        row_key = keyed(key, rows.names[row] if rows.names.size > 0 else row)
-        for j in range(D):
-            bits = mixed(row_key ^ np.uint32(j * np.uint32(0x9E3779B9)))
-            keep = factor if bits >= threshold else zero
-            work[s, at_keep + i * D + j] = keep
-            work[s, at_passed + i * D + j] = work[s, at_value + i * D + j] * keep
-
-
 # ---------------------------------------------------------------- forward, error, backward
 
 
@@ -129,12 +96,12 @@ def forward(net, x, n, work, s, tail, key, rows, lo):
         a = address(work, stride + at_value)
         b, own = address(net.w, layers[l, AT_B]), address(parameters, l * parameters.shape[1])
         call(layers[l, ACTIVATION], (z, a, b, own, n, D))
-        if net.dropout.size > 0 and net.dropout[l] > 0.0:
-            drop(
-                work, s, at_value, layers[l, AT_KEEP], layers[l, AT_PASSED], n, D, keyed(key, l), net.dropout[l],
-                rows, lo,
-            )  # fmt: skip
-            a = address(work, stride + layers[l, AT_PASSED])
+        if net.drop != 0 and net.dropout[l] > 0.0:
+            keep, passed = address(work, stride + layers[l, AT_KEEP]), address(work, stride + layers[l, AT_PASSED])
+            order = address(rows.order, 0) if rows.order.size > 0 else 0
+            names = address(rows.names, 0) if rows.names.size > 0 else 0
+            call(net.drop, (a, keep, passed, n, D, np.int64(keyed(key, l)), net.dropout[l], order, names, lo))
+            a = passed
     return at_value
 
 
@@ -148,7 +115,7 @@ def multiply_slope(net, l, n, work, s):
     call(layers[l, SLOPE], (delta, z, value, own, n * layers[l, OUTPUTS]))
 
 
-@compiled
+@written_out
 def error_of_rows(net, x, y, n, work, s, tail, key, rows, lo):
     """Σ weight · L over the rows, with dL/dz_L left in the last delta."""
     layers = net.layers
@@ -185,7 +152,7 @@ def backward(net, x, n, work, s, tail, g):
             passed = layers[l - 1, AT_DELTA]
             turned = address(net.panels, layers[l, AT_TURNED])
             call(net.product, (delta, D, 1, turned, address(work, stride + passed), n, D, m))
-            if net.dropout.size > 0 and net.dropout[l - 1] > 0.0:
+            if net.drop != 0 and net.dropout[l - 1] > 0.0:
                 at_keep = layers[l - 1, AT_KEEP]
                 for i in range(n * m):
                     work[s, passed + i] *= work[s, at_keep + i]
@@ -222,7 +189,7 @@ def fetch(rows, lo, hi, work, s, tail):
     return x, y, mass
 
 
-@compiled
+@written_out
 def shard_gradient(net, rows, lo, hi, work, s, tail, g, key):
     """Σ weight · L over rows lo:hi and its gradient to address g; returns the sum and the sum of weights."""
     x, y, mass = fetch(rows, lo, hi, work, s, tail)
@@ -266,8 +233,8 @@ def wait_for_task(counter, seen):
         if spins > SPINS_BEFORE_YIELD:
             give_way()
         if spins > SPINS_BEFORE_SLEEP:
-            return False
-    return True
+            return 0.0
+    return 1.0
 
 
 @compiled
@@ -323,7 +290,7 @@ def collect(w, grads, used, lo, hi, is_weight, rules, mass):
     return penalty
 
 
-@compiled
+@written_out
 def advance(w, grads, how, lo, hi, is_weight, factor, t, step, mix):
     """One step of the method on w[lo:hi], by `factor` times the gradient; then the average of w moves towards w."""
     if factor != 1.0:
@@ -344,7 +311,7 @@ def advance(w, grads, how, lo, hi, is_weight, factor, t, step, mix):
             average[i] += share * (w[i] - average[i])
 
 
-@compiled
+@written_out
 def collect_all(thread, n_threads, net, desk, how, used, mass):
     """Collect this thread's pieces of the gradient before any moves: its norm is that of the whole."""
     for p in range(thread, how.pieces.shape[0], n_threads):
@@ -353,7 +320,7 @@ def collect_all(thread, n_threads, net, desk, how, used, mass):
         how.squares[p] = sum_of_squares(desk.grads[0], lo, hi)
 
 
-@compiled
+@written_out
 def move(thread, n_threads, net, desk, how, used, mass, factor, t, step, mix):
     """One step of the method on this thread's pieces of w."""
     for p in range(thread, how.pieces.shape[0], n_threads):
@@ -422,6 +389,7 @@ def train_steps(
                 penalty += how.penalties[p]
             tally[epoch, 0] += (hi - lo) * total / mass
             tally[epoch, 1] += (hi - lo) * penalty / mass
+    return 0.0
 
 
 # ---------------------------------------------------------------- whole tables
@@ -429,14 +397,26 @@ def train_steps(
 
 @entry
 def prepare(net):
-    """Pack the weights, for the kernels below."""
+    """Pack the weights, for kernels that do not."""
     pack_weights(0, 1, net)
+    return 0.0
+
+
+@compiled
+def packed_by_all(thread, n_threads, counter, net, target):
+    """Pack the weights together; where there is no room for panels, w is read itself. Returns the next target."""
+    if net.panels.size == 0:
+        return target
+    pack_weights(thread, n_threads, net)
+    meet(counter, n_threads, target + n_threads)
+    return target + n_threads
 
 
 @entry
 def total_gradient(thread, n_threads, counter, net, rows, desk, begins, at_once):
     """E and its gradient over all rows: shard s takes rows begins[s]:begins[s+1], `at_once` at a time."""
     target = enter(thread, n_threads, counter)
+    target = packed_by_all(thread, n_threads, counter, net, target)
     work, tail, grads = desk.work, desk.tail, desk.grads
     K = net.w.size
     for s in range(thread, grads.shape[0], n_threads):
@@ -452,12 +432,14 @@ def total_gradient(thread, n_threads, counter, net, rows, desk, begins, at_once)
             for i in range(K):
                 grads[s, i] += work[s, piece + i]
     meet(counter, n_threads, target + n_threads)
+    return 0.0
 
 
 @entry
 def total_error(thread, n_threads, counter, net, rows, desk, begins, at_once):
     """E over all rows, no gradient; shards as in `total_gradient`."""
     target = enter(thread, n_threads, counter)
+    target = packed_by_all(thread, n_threads, counter, net, target)
     work, tail = desk.work, desk.tail
     for s in range(thread, desk.sums.shape[0], n_threads):
         desk.sums[s, 0] = 0.0
@@ -466,12 +448,14 @@ def total_error(thread, n_threads, counter, net, rows, desk, begins, at_once):
             x, y, _ = fetch(rows, lo, hi, work, s, tail)
             desk.sums[s, 0] += error_of_rows(net, x, y, hi - lo, work, s, tail, np.uint32(0), rows, lo)
     meet(counter, n_threads, target + n_threads)
+    return 0.0
 
 
 @entry
 def predict_rows(thread, n_threads, counter, net, rows, at_once, work, tail, out):
     """ŷ of every row into out, `at_once` at a time (in link form: the raw score)."""
     target = enter(thread, n_threads, counter)
+    target = packed_by_all(thread, n_threads, counter, net, target)
     X = rows.X
     N, D = X.shape[0], out.shape[1]
     for p in range(thread, (N + at_once - 1) // at_once, n_threads):
@@ -481,3 +465,4 @@ def predict_rows(thread, n_threads, counter, net, rows, at_once, work, tail, out
             for j in range(D):
                 out[lo + i, j] = work[thread, at + i * D + j]
     meet(counter, n_threads, target + n_threads)
+    return 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ import numpy as np
 from chainrule.descent.methods import Method
 from chainrule.network import ACTIVATIONS, Layout, Loss, uses_link
 
+from .compiled import address_of
+from .processor import PANEL_BYTES
 from .records import Desk, Net
-from .source import activation_address, loss_address, needs_z, product_addresses, slope_address
-from .tiles import PANEL_BYTES
+from .source import activation_address, loss_address, needs_z, slope_address
 
 # Rows that a shard works on at a time when it goes over a whole table: its activations stay in the second-level cache.
 ROWS_AT_A_TIME = 256
@@ -145,19 +145,6 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 
-def unlocked(array: np.ndarray) -> np.ndarray:
-    """The same memory as an array that may be written to, for kernels that only read it.
-
-    Numba compiles a function anew for arrays that are read-only (memory-mapped ones, say); that takes seconds, and the
-    two machine codes may round differently.
-    """
-    if array.flags.writeable:
-        return array
-
-    interface = {**array.__array_interface__, "data": (array.ctypes.data, False)}
-    return np.asarray(SimpleNamespace(__array_interface__=interface, owner=array))
-
-
 class Wiring:
     """A layout (and loss) as the tables that the kernels read, for shards of at most `rows` rows in one float width."""
 
@@ -253,9 +240,10 @@ class Wiring:
     def net(self, w: np.ndarray, layers: np.ndarray, panels_size: int, dropout: np.ndarray = NOTHING) -> Net:
         """The bundle for the kernels; without room for panels they read w itself."""
         panels = aligned((panels_size,), self.dtype)
-        return Net(
-            w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout, *product_addresses(self.dtype)
-        )
+        product = address_of("product", self.dtype)
+        of_few = 0 if panels_size else address_of("product_of_few", self.dtype)
+        drop = address_of("drop", self.dtype) if dropout.size else 0
+        return Net(w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout, product, of_few, drop)
 
 
 def desk(shards: int, size: int, tail: np.ndarray, K: int, dtype: Any) -> Desk:

@@ -3,7 +3,8 @@
 # mypy: ignore-errors
 
 from chainrule.engine.jit import compiled, written_out
-from chainrule.engine.tiles import PANEL_BYTES, ROWS, pack_columns, tile
+from chainrule.engine.processor import PANEL_BYTES, ROWS
+from chainrule.engine.tiles import pack_columns, tile
 
 
 @written_out

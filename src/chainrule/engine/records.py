@@ -18,7 +18,8 @@ class Net(NamedTuple):
     loss_parameters: np.ndarray  # float64
     dropout: np.ndarray  # a rate a layer, or nothing, float64
     product: int  # the address of the matrix product, in this float width
-    product_of_few: int  # and of that for few rows
+    product_of_few: int  # and of that for few rows, where there are no panels; else 0
+    drop: int  # the address of dropout, in this float width; 0: there is none
 
 
 class Rows(NamedTuple):

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .plan import Plan, Wiring, aligned, desk, unlocked
+from .compiled import KERNELS
+from .plan import Plan, Wiring, aligned, desk
 from .records import Move, Rows
-from .source import kernels, method_address
+from .source import method_address
 from .threads import Crew, Pace, check_threads
 
 _FIRST_SLICE_FLOP = 2e7
@@ -113,7 +114,7 @@ class Run:
             self._net, rows, self._desk, self._how, self.plan.seed, self.plan.batch_size, first, last, self.t + 1,
             sizes, self._mixes(last - first), tally,
         )  # fmt: skip
-        self._crew.run(kernels().train_steps, arguments, n)
+        self._crew.run(KERNELS.train_steps, arguments, n)
         self.t += last - first
 
     def _mixes(self, count: int) -> np.ndarray:
@@ -155,4 +156,4 @@ def _block(array: np.ndarray, dtype: np.dtype, columns: int, name: str) -> np.nd
     if array.ndim != 2 or array.shape[1] != columns:
         raise ValueError(f"{name} must be rows × {columns}, got shape {array.shape}")
     # aligned, too: the machine code is that of such arrays
-    return unlocked(np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED")))
+    return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED"))

@@ -8,8 +8,7 @@ come in as addresses. R{x} is the derivative of x along a direction v of w (Pear
 
 import numpy as np
 
-from chainrule.engine.jit import address, call, compiled, copy, entry
-from chainrule.engine.kernels import (
+from chainrule.engine.columns import (
     AT_A,
     AT_B,
     AT_DELTA,
@@ -24,16 +23,11 @@ from chainrule.engine.kernels import (
     PIECE,
     ROW_WEIGHTS,
     SLOPE,
-    backward,
-    enter,
-    fetch,
-    forward,
-    meet,
-    multiply_slope,
-    pack,
-    pack_weights,
-)
-from chainrule.engine.tiles import PANEL_BYTES, ROWS, pack_columns, tile
+)  # fmt: skip
+from chainrule.engine.jit import address, call, compiled, copy, entry
+from chainrule.engine.kernels import backward, enter, fetch, forward, meet, multiply_slope, pack, pack_weights
+from chainrule.engine.processor import PANEL_BYTES, ROWS
+from chainrule.engine.tiles import pack_columns, tile
 
 # Columns of `places`, where a layer's entries stand within a line of the Jacobian of one output.
 IN_LINE_A, IN_LINE_B = range(2)
@@ -122,6 +116,7 @@ def jacobian_lines(thread, n_threads, counter, net, rows, desk, at_once, lo, hi,
             to = address(lines, (o * lines.shape[1] + begin - lo) * lines.shape[2])
             write_lines(net, x, o, n, work, thread, places, lines.shape[2], to)
     meet(counter, n_threads, target + n_threads)
+    return 0.0
 
 
 @compiled
@@ -167,6 +162,7 @@ def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, p
                 tile(lines, at + i * size, 1, line, address(panels, j * n), width, to, width, height, n, count)
                 add_tile(part, thread, i, height, j, count, columns, o, G)
     meet(counter, n_threads, target + n_threads)
+    return 0.0
 
 
 @entry
@@ -177,6 +173,7 @@ def mirror(G):
         for i in range(lo, K):
             for j in range(lo, min(lo + MIRRORED, i)):
                 G[i, j] = G[j, i]
+    return 0.0
 
 
 @entry
@@ -191,6 +188,7 @@ def residual_rows(thread, n_threads, counter, net, rows, desk, at_once, e):
         x, y, _ = fetch(rows, lo, hi, work, thread, tail)
         residuals_of_rows(net, x, y, hi - lo, work, thread, tail, rows, lo, address(e, lo * e.shape[1]))
     meet(counter, n_threads, target + n_threads)
+    return 0.0
 
 
 # ---------------------------------------------------------------- products by the R-operator
@@ -321,6 +319,7 @@ def hessian_product(thread, n_threads, counter, net, along, bent_loss, rows, des
             for i in range(K):
                 desk.grads[s, i] += desk.work[s, desk.tail[PIECE] + i]
     meet(counter, n_threads, target + n_threads)
+    return 0.0
 
 
 @entry
@@ -336,3 +335,4 @@ def gauss_newton_product(thread, n_threads, counter, net, along, bent_loss, rows
             for i in range(K):
                 desk.grads[s, i] += desk.work[s, desk.tail[PIECE] + i]
     meet(counter, n_threads, target + n_threads)
+    return 0.0

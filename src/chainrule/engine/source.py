@@ -1,7 +1,7 @@
-"""Floor 2, engine: recorded rows -> printed Python modules -> the addresses of compiled functions.
+"""Floor 2, engine: recorded rows -> printed Python functions -> the addresses of their machine code.
 
-Every activation, slope, loss and method is printed as one small module for one float width and compiled once; the
-kernels make one more. A row of the user's own takes the same path.
+Every activation, slope, loss and method is printed as one function for one float width and compiled once. A row of the
+user's own takes the same path.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,37 +19,37 @@ from chainrule.calculus.graph import Graph, record
 from chainrule.descent.methods import Method
 from chainrule.network import Activation, Loss
 
-from .cache import directory, load_module, say
-from .elementary import WRITTEN
-from .emit import Block, Writer, loop
+from .cache import machine_function
+from .emit import WRITTEN, Block, Writer, loop
 
-_HERE = Path(__file__).parent
+
+class Printed(NamedTuple):
+    """A function's text and the types of its arguments, see `jit.object_code`."""
+
+    text: str
+    pattern: str
 
 
 def _function(
     pattern: str, dtype: str, arrays: Sequence[tuple[str, str, str]], scalars: str, lines: Sequence[str]
-) -> str:
-    """A module with one row function: arrays are (name, letter, shape), then the scalar arguments."""
+) -> Printed:
+    """A row function: arrays are (name, letter, shape), then the scalar arguments; it always returns a float64."""
     names = [f"{name}_" for name, _, _ in arrays] + scalars.split()
-    views = [f"{name} = carray({name}_, {shape})" for name, _, shape in arrays]
+    views = [f"{name} = array({name}_, {shape})" for name, _, shape in arrays]
     widths = [f"dt = np.{dtype}", "one, zero, inf, width = dt(1.0), dt(0.0), dt(np.inf), dt(D)"]
     body = [*views, *widths, *lines]
     if not body[-1].startswith("return"):
         body.append("return 0.0")
-    return "\n".join(
-        [
-            '"""Printed by chainrule: one recorded row, compiled."""',
-            "import math",
-            "import numpy as np",
-            "from numba import carray",
-            "from chainrule.engine.jit import row_function",
-            *_elementary(lines, dtype),
-            f'@row_function("{pattern}", "{dtype}")',
-            f"def function({', '.join(names)}):",
-            *("    " + line for line in body),
-            "",
-        ]
-    )
+    text = [
+        "import math",
+        "import numpy as np",
+        "from chainrule.engine.jit import array, given_back, taken",
+        *_elementary(lines, dtype),
+        f"def function({', '.join(names)}):",
+        *("    " + line for line in body),
+        "",
+    ]
+    return Printed("\n".join(text), pattern)
 
 
 def _elementary(lines: Sequence[str], dtype: str) -> list[str]:
@@ -140,7 +138,7 @@ def needs_z(row: Activation) -> bool:
     return not row.rowwise and _reads(_slope_block(row), "z0")
 
 
-def print_activation(row: Activation, dtype: str, D: int) -> str:
+def print_activation(row: Activation, dtype: str, D: int) -> Printed:
     """a = σ(z + b) over an n × D block, z overwritten by z + b where the slope reads it."""
     block, parameters = _value_block(row, D), list(row.parameters)
     head = _parameter_lines(parameters, "p")
@@ -156,7 +154,7 @@ def print_activation(row: Activation, dtype: str, D: int) -> str:
     return _function("pppPnn", dtype, arrays, "n D", head + lines)
 
 
-def print_slope(row: Activation, dtype: str, D: int) -> str:
+def print_slope(row: Activation, dtype: str, D: int) -> Printed:
     """delta *= σ'(z), where a = σ(z), over a flat run of D numbers."""
     parameters = list(row.parameters)
     loads = {"z0": "z[j]", "a0": "a[j]"}
@@ -165,7 +163,7 @@ def print_slope(row: Activation, dtype: str, D: int) -> str:
     return _function("pppPn", dtype, arrays, "D", ["n = 1", *_parameter_lines(parameters, "p"), *lines])
 
 
-def print_bend(row: Activation, dtype: str, D: int) -> str:
+def print_bend(row: Activation, dtype: str, D: int) -> Printed:
     """The slope's own turn, R{delta σ'} = R{delta} σ' + delta σ'' R{z}, over a flat run of D numbers; delta *= σ'."""
     parameters = list(row.parameters)
     inputs = [("z0", "element"), ("a0", "element"), *_uniform(parameters)]
@@ -218,7 +216,7 @@ def _record_loss(row: Loss, D: int) -> Graph:
     return record(both, y, s, *examples)
 
 
-def print_loss(row: Loss, dtype: str, D: int) -> str:
+def print_loss(row: Loss, dtype: str, D: int) -> Printed:
     """Σ weight · L over n rows, with weight · dL/ds into delta. p has the scalar parameters, then D of each vector."""
     inputs = [("y0", "element"), ("s0", "element"), *_loss_inputs(row)]
     block = Writer(_record_loss(row, D), inputs, f"the loss {row.name!r}").run()
@@ -250,7 +248,7 @@ def _record_bent_loss(row: Loss, D: int) -> Graph:
     return record(bent, y, s, u, *examples)
 
 
-def print_bent_loss(row: Loss, dtype: str, D: int) -> str:
+def print_bent_loss(row: Loss, dtype: str, D: int) -> Printed:
     """weight · H u into out, H the second derivatives of L by the scores; arguments as in `print_loss`."""
     inputs = [("y0", "element"), ("s0", "element"), ("u0", "element"), *_loss_inputs(row)]
     block = Writer(_record_bent_loss(row, D), inputs, f"the second derivative of the loss {row.name!r}").run()
@@ -273,7 +271,7 @@ def _record_residual(row: Loss, D: int) -> Graph:
     return record(both, y, s, *examples)
 
 
-def print_residual(row: Loss, dtype: str, D: int) -> str:
+def print_residual(row: Loss, dtype: str, D: int) -> Printed:
     """weight · r into out and weight · dr/ds into delta, where L = ½ r²; the weights are roots of rows' weights."""
     inputs = [("y0", "element"), ("s0", "element"), *_loss_inputs(row)]
     block = Writer(_record_residual(row, D), inputs, f"the residual of the loss {row.name!r}").run()
@@ -286,7 +284,7 @@ def print_residual(row: Loss, dtype: str, D: int) -> str:
 # ---------------------------------------------------------------- methods
 
 
-def print_method(row: Method, dtype: str, D: int) -> str:
+def print_method(row: Method, dtype: str, D: int) -> Printed:
     """One step of the method on D numbers of w; its state vectors lie `stride` numbers apart."""
     names = [name for name in row.defaults if name != "step"]
     count = len(row.state)
@@ -315,11 +313,14 @@ def print_method(row: Method, dtype: str, D: int) -> str:
 _addresses: dict[tuple, int] = {}
 
 
-def _address(kind: str, row: Any, formula: tuple, text: Callable[[Any, str, int], str], dtype: str, D: int = 1) -> int:
+def _address(
+    kind: str, row: Any, formula: tuple, printed: Callable[[Any, str, int], Printed], dtype: str, D: int = 1
+) -> int:
     key = (kind, row.name, formula, dtype, D)
     if key not in _addresses:
         stem = re.sub(r"\W", "_", f"{row.name}_{kind}_{dtype}")
-        _addresses[key] = load_module(stem, text(row, dtype, D)).function.address
+        text, pattern = printed(row, dtype, D)
+        _addresses[key] = machine_function(stem, text, pattern, dtype)
     return _addresses[key]
 
 
@@ -353,48 +354,3 @@ def residual_address(row: Loss, dtype: str, D: int) -> int:
 
 def method_address(row: Method, dtype: str) -> int:
     return _address("method", row, (row.update,), print_method, dtype)
-
-
-_PRODUCTS = '''"""Printed by chainrule: matrix products for one float width."""
-
-from numba import carray
-from chainrule.engine import products
-from chainrule.engine.jit import address, row_function
-
-@row_function("pnnppnnn", "DTYPE")
-def product(a_, row_stride, k_stride, panels_, out_, M, K, D):
-    a, panels, out = carray(a_, 1), carray(panels_, 1), carray(out_, 1)
-    products.product(a, address(a, 0), row_stride, k_stride, address(panels, 0), address(out, 0), M, K, D)
-    return 0.0
-
-@row_function("ppppnnn", "DTYPE")
-def product_of_few(a_, b_, spare_, out_, M, K, D):
-    a, b, spare, out = carray(a_, 1), carray(b_, 1), carray(spare_, 1), carray(out_, 1)
-    products.product_of_few(a, address(a, 0), address(b, 0), address(spare, 0), address(out, 0), M, K, D)
-    return 0.0
-'''
-
-
-@cache
-def product_addresses(dtype: str) -> tuple[int, int]:
-    """Where the two matrix products are, compiled apart: their tiles are much code, wanted in one place only."""
-    module = load_module(f"products_{dtype}", _PRODUCTS.replace("DTYPE", dtype), ("jit.py", "tiles.py", "products.py"))
-    return module.product.address, module.product_of_few.address
-
-
-@cache
-def second_order() -> ModuleType:
-    """The kernels of second order, compiled and kept as `kernels` is, which they call."""
-    text = (_HERE / "second_order.py").read_text(encoding="utf-8")
-    text = text.replace("from chainrule.engine.kernels import", f"from {kernels().__name__} import")
-    return load_module("second_order", text, ("jit.py", "tiles.py", "products.py", "records.py"))
-
-
-@cache
-def kernels() -> ModuleType:
-    """The kernels as a module that is compiled when first called, and kept for this processor."""
-    text = (_HERE / "kernels.py").read_text(encoding="utf-8")
-    module = load_module("kernels", text, ("jit.py", "tiles.py", "products.py", "records.py"))
-    if not any(directory().glob(f"__pycache__/{module.__name__}*.nbi")):
-        say(f"compiling the engine for this processor; it happens once, the result is kept in {directory()}")
-    return module

@@ -8,13 +8,13 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .jit import COUNTER_SIZE, TASKS, machine_code
+from .columns import COUNTER_SIZE, TASKS
+from .compiled import KERNELS, Kernel
 from .plan import aligned
-from .source import kernels
 
 # A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
 SLICE_SECONDS = 0.2
@@ -103,14 +103,22 @@ class Pace:
         self._samples[n] += 1
 
 
+class _Task(NamedTuple):
+    """What the first n threads of a crew do: its number, the machine code, its frame; and what that names."""
+
+    number: int
+    n: int
+    code: Callable
+    frame: bytes
+    arguments: tuple
+
+
 class _Gate:
     """What a crew and its workers share: the counter of their kernels, the task, who is asleep and how to wake them."""
 
     def __init__(self, n: int):
         self.counter = aligned((COUNTER_SIZE,), np.int64)
-        self.task: tuple[int, int, Callable, tuple] | None = (
-            None  # its number, how many threads, the kernel, its arguments
-        )
+        self.task: _Task | None = None
         self.asleep = [False] * n
         self.bells: list[queue.SimpleQueue] = [queue.SimpleQueue() for _ in range(n)]
 
@@ -119,28 +127,23 @@ class _Gate:
             bell.put(False)
 
 
-def _serve(gate: _Gate, thread: int, wait: Callable) -> None:
+def _serve(gate: _Gate, thread: int) -> None:
     """What a worker does: wait for the next task in compiled code for a moment, then asleep until a bell rings."""
     seen = 0
     while True:
-        if wait(gate.counter, seen):
+        if KERNELS.wait_for_task(gate.counter, seen):
             seen = int(gate.counter[TASKS])
             task = gate.task
             # a task of fewer threads may be over by now, and the next one already laid out
-            if task is not None and task[0] == seen and thread < task[1]:
-                _, n, kernel, arguments = task
-                kernel(thread, n, gate.counter, *arguments)
+            if task is not None and task.number == seen and thread < task.n:
+                task.code(thread, task.n, task.frame)
             task = None  # holds no arrays while it sleeps
             continue
         gate.asleep[thread] = True
         # Either this sees the task that the crew laid out, or the crew sees that this is asleep.
-        if (gate.task is None or gate.task[0] <= seen) and not gate.bells[thread].get():
+        if (gate.task is None or gate.task.number <= seen) and not gate.bells[thread].get():
             return
         gate.asleep[thread] = False
-
-
-# Kernel and float width -> its machine code. No other type of a kernel's arguments differs from call to call.
-_READY: dict[tuple[Callable, Any], Callable] = {}
 
 
 class Crew:
@@ -156,32 +159,28 @@ class Crew:
         self._gate = _Gate(n)
         self._workers: list[threading.Thread] = []
         if n > 1:
-            wait = kernels().wait_for_task
-            wait(self._gate.counter, -1)  # compiled before any worker calls it
+            KERNELS.wait_for_task(self._gate.counter, -1)  # compiled before any worker calls it
             self._workers = [
-                threading.Thread(target=_serve, args=(self._gate, k, wait), name=f"chainrule-{k}", daemon=True)
+                threading.Thread(target=_serve, args=(self._gate, k), name=f"chainrule-{k}", daemon=True)
                 for k in range(1, n)
             ]
             for worker in self._workers:
                 worker.start()
         self._end = weakref.finalize(self, self._gate.close)
 
-    def run(self, kernel: Callable, arguments: tuple, n: int | None = None) -> None:
+    def run(self, kernel: Kernel, arguments: tuple, n: int | None = None) -> None:
         """Run it on the first n threads (all by default); the first argument is a Net, or else an array."""
         n, gate = self.n if n is None else n, self._gate
-        key = kernel, getattr(arguments[0], "w", arguments[0]).dtype
-        if key not in _READY:
-            _READY[key] = machine_code(kernel, (0, n, gate.counter, *arguments))
-        code = _READY[key]
+        code, frame = kernel.prepared(arguments, gate.counter)
         if n == 1:
-            code(0, 1, gate.counter, *arguments)
+            kernel.checked(code(0, 1, frame))
             return
         try:
-            gate.task = int(gate.counter[TASKS]) + 1, n, code, arguments
+            gate.task = _Task(int(gate.counter[TASKS]) + 1, n, code, frame, arguments)
             for k in range(1, n):
                 if gate.asleep[k]:
                     gate.bells[k].put(True)
-            code(0, n, gate.counter, *arguments)
+            kernel.checked(code(0, n, frame))
         finally:
             gate.task = None
 

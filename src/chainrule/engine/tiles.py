@@ -10,31 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.core.typing import signature
 from numba.extending import intrinsic
 
+from chainrule.engine.processor import ROWS, VECTOR
 
-def vector_unit() -> tuple[int, int]:
-    """(bytes of a vector, number of vector registers) of this processor."""
-    features = llvmlite.binding.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 64, 32
-    if features.get("avx"):
-        return 32, 16
-    return 16, 32 if llvmlite.binding.get_process_triple().startswith(("aarch64", "arm64")) else 16
-
-
-VECTOR, REGISTERS = vector_unit()
-# Two vectors a row; what is left of the registers holds two vectors of B and the number of A.
-ROWS = {16: 6, 32: 12}[REGISTERS]
 I64 = ir.IntType(64)
-
-
-# A line of a panel: two vectors.
-PANEL_BYTES = 2 * VECTOR
 
 
 def _tile_function(module: ir.Module, number: ir.Type, itemsize: int, rows: int, vectors: int) -> ir.Function:

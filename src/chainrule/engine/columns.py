@@ -1,0 +1,17 @@
+"""Floor 2, engine: the names of the columns and entries of the tables that the kernels read."""
+
+from __future__ import annotations
+
+# Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w, of
+# the panels of A_l and of A_lᵀ; of a_l, z_l, delta_l, of what is passed on to the next layer and of the dropout
+# factors within a shard's line), and whether the layer is trained. What is passed on is a_l, but with dropout.
+INPUTS, OUTPUTS, ACTIVATION, SLOPE, AT_A, AT_B, AT_PANELS, AT_TURNED = range(8)
+AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, TRAINED = range(8, 14)
+# `tail` has the offsets of what else a shard keeps.
+INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE = range(5)
+# Entries of `rules`, the numbers of a plan that belong to no row: α of the squared penalty, of the absolute one,
+# decoupled decay of weights, bound on the gradient's norm (0: none).
+ALPHA, L1, DECAY, CLIP = range(4)
+# Entries of the counter that the threads of a kernel share, each in a line of the processor's cache: how many have come
+# to a meeting, how many tasks there were, how many had come when this one began.
+MEETING, TASKS, BEGAN, COUNTER_SIZE = 0, 8, 16, 24

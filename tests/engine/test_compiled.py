@@ -1,0 +1,93 @@
+"""Object code on disk and kernels by frames: damaged files, other arrays, a process that needs no compiler."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from chainrule.engine import cache, machine
+from chainrule.engine.compiled import KERNELS, SECOND_ORDER, Kernel
+
+DOUBLE = "def function(x):\n    return 2.0 * x\n"
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """A cache of its own, in which nothing is."""
+    monkeypatch.setattr(cache, "directory", lambda: tmp_path)
+    monkeypatch.setattr(cache, "_addresses", {})
+    return tmp_path
+
+
+def call(address, x):
+    import ctypes
+
+    return ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(address)(x)
+
+
+def test_object_code_is_kept_and_loaded(empty, monkeypatch):
+    assert call(cache.machine_function("double", DOUBLE, "x", "float64"), 21.0) == 42.0
+    (kept,) = empty.iterdir()
+    monkeypatch.setattr(cache, "_addresses", {})
+    monkeypatch.setattr(cache, "_compile", lambda *a: pytest.fail("it was there"))
+    assert call(cache.machine_function("double", DOUBLE, "x", "float64"), 4.0) == 8.0
+    assert list(empty.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}\n", b"[1]\nx", b'{"outer": [], "sha256": "0"}\nx', None])
+def test_a_damaged_file_is_compiled_anew(empty, monkeypatch, damage):
+    cache.machine_function("double", DOUBLE, "x", "float64")
+    (kept,) = empty.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-7] if damage is None else damage)
+    monkeypatch.setattr(cache, "_addresses", {})
+    assert call(cache.machine_function("double", DOUBLE, "x", "float64"), 21.0) == 42.0
+    assert cache._read(kept) is not None
+
+
+def test_a_function_that_the_process_lacks_is_an_error_and_no_end_of_the_process():
+    with pytest.raises(OSError, match="no_such_function"):
+        machine.load("anything", b"", ["no_such_function"])
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(9), np.zeros((3, 3), np.float32), np.zeros((3, 3), np.int64)])
+def test_an_array_of_another_type_is_refused_by_the_machine_code(wrong):
+    columns, whole = np.array([0, 1, 2]), np.zeros((3, 3))
+    SECOND_ORDER.add_square(columns, np.ones((3, 3)), whole)
+    assert whole.sum() == 9.0
+    with pytest.raises(TypeError, match="add_square: entry 1 is an array of another type"):
+        SECOND_ORDER.add_square(columns, wrong, whole)
+    assert whole.sum() == 9.0
+
+
+def test_strided_arrays_are_refused():
+    with pytest.raises(TypeError, match="contiguous"):
+        Kernel(KERNELS.wait_for_task.module, "wait_for_task")(np.zeros(48, np.int64)[::2], -1)
+
+
+PROGRAM = """
+import sys, warnings
+import numpy as np
+import chainrule as cr
+X = np.random.default_rng(0).normal(size=(60, 3))
+warnings.simplefilter("ignore")
+model = cr.MLPClassifier((5,), max_iter=2, random_state=0).fit(X, X[:, 0] > 0)
+net = cr.Network([3, 4, 1], "tanh", seed=0)
+cr.minimize(net.objective(X, X[:, 1]), net.w, "levenberg_marquardt", max_iter=2)
+print(model.predict_proba(X).tobytes().hex()[:64], "numba" in sys.modules)
+"""
+
+
+def test_what_is_on_disk_is_used_without_the_compiler_and_has_the_same_bits():
+    found = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split())
+    assert found[0][0] == found[1][0]
+    assert found[1][1] == "False"
