@@ -80,12 +80,12 @@ def test_residuals_are_the_loss():
 @pytest.mark.parametrize("sizes", [[3, 7, 1], [4, 9, 5, 3]])
 def test_bits_do_not_depend_on_threads_nor_sums_on_blocks(sizes, monkeypatch):
     monkeypatch.setattr(jacobian, "_BLOCK_NUMBERS", 1 << 11)
-    monkeypatch.setattr(jacobian, "_WORTH_A_SHARD", 1 << 12)
+    monkeypatch.setattr(jacobian, "_WORTH_A_THREAD", 1 << 12)
     net = Network(sizes, "tanh", seed=0)
     X, Y, weights = random_rows(net, 501)
     found = [Residuals(net.layout, LOSSES["squared"], X, Y, weights, n) for n in (1, 2, 3)]
-    assert found[0]._S > 2
-    assert found[0]._at_once < 100
+    assert [rows._crew.n for rows in found] == [1, 2, 3]
+    assert found[0]._block < 250
     J, e = found[0].jacobian(net.w), found[0](net.w)
     for rows in found:
         JJ, Je = rows.normal(net.w)
@@ -100,7 +100,7 @@ def test_bits_do_not_depend_on_threads_nor_sums_on_blocks(sizes, monkeypatch):
 def test_a_block_never_has_more_lines_than_fit():
     net = Network([30, 200, 1], "tanh", seed=0)
     rows = Residuals(net.layout, LOSSES["squared"], *random_rows(net, 2000)[:2])
-    assert rows._at_once * net.K <= jacobian._BLOCK_NUMBERS
+    assert rows._block * net.K <= jacobian._BLOCK_NUMBERS
 
 
 def test_outputs_and_scores():

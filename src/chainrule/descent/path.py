@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,9 +124,14 @@ class Path:
         return Path(**own, function=self.function)
 
 
+@cache
+def _few_ulps(dtype: Any) -> float:
+    return float(_ULPS * np.finfo(dtype).eps)
+
+
 def rounding(value: Any, dtype: Any) -> Any:
     """How far a value may be off from rounding alone, for a point of this float type."""
-    return _ULPS * np.finfo(dtype).eps * np.abs(value)
+    return _few_ulps(dtype) * abs(value)
 
 
 class DivergenceError(ArithmeticError):

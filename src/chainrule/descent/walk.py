@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, NoReturn
 
 import numpy as np
@@ -45,7 +46,7 @@ class Stopping:
 
 
 def _largest(x: Any) -> float:
-    return float(np.max(np.abs(x), initial=0.0))
+    return float(np.abs(x).max(initial=0.0))
 
 
 @dataclass
@@ -114,12 +115,12 @@ class Walk:
         return "worse" if value > self.values[0] + rounding(self.values[0], np.asarray(x).dtype) else "limit"
 
     def _check(self, x: Any, value: float, g: Any, size: float | None) -> None:
-        named = (("the point", x), ("the value", value), ("the gradient", g))
-        broken = [name for name, number in named if not np.isfinite(number).all()]
-        if not self.values and broken:
-            raise DivergenceError(f"{broken[0]} is NaN or infinite at x0; start where F and its gradient are finite")
-        if broken:
-            self.diverge(f"{broken[0]} became NaN or infinite", size)
+        if not (isfinite(value) and np.isfinite(x).all() and np.isfinite(g).all()):
+            named = (("the point", x), ("the value", value), ("the gradient", g))
+            broken = next(name for name, number in named if not np.isfinite(number).all())
+            if not self.values:
+                raise DivergenceError(f"{broken} is NaN or infinite at x0; start where F and its gradient are finite")
+            self.diverge(f"{broken} became NaN or infinite", size)
         if self.values and value - self.values[0] > _ROSE * (1.0 + abs(self.values[0])):
             self.diverge(f"the value grew to {abs(value):.3g} in size", size)
 
@@ -131,8 +132,7 @@ class Walk:
 
     def _note(self, x: Any, value: float, g: Any, numbers: dict[str, float]) -> None:
         if not self.keep_all and len(self.values) > 1:
-            for history in (self.points, self.values, self.gradients, self.numbers):
-                history.pop()
+            del self.points[-1], self.values[-1], self.gradients[-1], self.numbers[-1]
         self.n_iter += 1
         self.points.append(np.array(x))
         self.values.append(value)

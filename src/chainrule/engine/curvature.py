@@ -6,19 +6,18 @@ Neither matrix is ever made: a product costs about as much as two gradients, wha
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from chainrule.network import Layout, Loss
 
-from .compiled import KERNELS, SECOND_ORDER
-from .evaluate import _NOBODY, _nothing, _shards, _threads, _together
+from .compiled import KERNELS, SECOND_ORDER, Kernel
+from .evaluate import _NOBODY, _nothing, _shards, _threads
 from .plan import _ALIGN, ROWS_AT_A_TIME, Wiring, aligned, desk
 from .records import Net, Rows
 from .run import _block
 from .source import bend_address, bent_loss_address
+from .threads import Crew
 
 _WIDTH = np.dtype(np.float64)
 
@@ -69,7 +68,7 @@ class Curvature:
         self._bent_loss = bent_loss_address(loss, width, layout.sizes[-1])
         S = len(self._begins) - 1
         self._desk = desk(S, size, tail, layout.K, _WIDTH)
-        self._n = _threads(layout, len(X), n_threads, S)
+        self._crew = Crew(_threads(layout, len(X), n_threads, S))
         self._lock = threading.Lock()
 
     def hvp(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -84,15 +83,14 @@ class Curvature:
         """
         return self._product(SECOND_ORDER.gauss_newton_product, w, v)
 
-    def _product(self, kernel: Callable[..., Any], w: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def _product(self, kernel: Kernel, w: np.ndarray, v: np.ndarray) -> np.ndarray:
         for name, vector in (("w", w), ("v", v)):
             if np.shape(vector) != (self.K,):  # the machine code trusts it
                 raise ValueError(f"{name} must have shape ({self.K},), got {np.shape(vector)}")
-        n = self._n
         with self._lock:
             net, along = (self._packed(net, vector) for net, vector in ((self._net, w), (self._along, v)))
             fixed = (self._bent_loss, self._rows, self._desk, self._turned, self._spare, self._begins, self._at_once)
-            _together(n, lambda thread: kernel(thread, n, net, along, *fixed))
+            self._crew.run(kernel, (net, along, *fixed))
             return self._desk.grads[:, : self.K].sum(axis=0)
 
     @staticmethod

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +12,7 @@ from .compiled import KERNELS, Kernel
 from .plan import ROWS_AT_A_TIME, Wiring, aligned, desk
 from .records import Rows
 from .run import _block
-from .threads import Crew, available_threads
+from .threads import Crew, enough_threads
 
 # The rows of a table are cut into at most this many shards, each with a gradient of its own.
 _MOST_SHARDS = 8
@@ -33,20 +31,8 @@ def _nothing(dtype: np.dtype) -> np.ndarray:
     return np.zeros(0, dtype)
 
 
-def _together(n: int, function: Callable[[int], object]) -> None:
-    """function(0) … function(n − 1) side by side: for functions that do not wait for one another."""
-    if n == 1:
-        function(0)
-        return
-    with ThreadPoolExecutor(n) as pool:
-        list(pool.map(function, range(n)))
-
-
 def _threads(layout: Layout, rows: int, n_threads: int | None, most: int) -> int:
-    most = min(most, rows * layout.n_weights // _WORTH_A_THREAD)
-    if most <= 1:
-        return 1  # without asking the system, which takes longer than a row
-    return max(1, min(available_threads() if n_threads is None else n_threads, most))
+    return enough_threads(min(most, rows * layout.n_weights // _WORTH_A_THREAD), n_threads)
 
 
 class _Tables:

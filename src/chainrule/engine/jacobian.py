@@ -6,103 +6,101 @@ For methods of second order on sums of squares, E(w) = ½ Σ e². Everything is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from chainrule.blas import one_blas_thread
 from chainrule.calculus.differentiate import vjp
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss, uses_link
 
-from .compiled import KERNELS, SECOND_ORDER
-from .evaluate import _NOBODY, _nothing, _threads, _together
-from .plan import Wiring, desk
-from .records import Net, Rows
+from .compiled import SECOND_ORDER
+from .evaluate import _NOBODY, _nothing
+from .plan import Wiring, aligned, desk
+from .processor import PANEL_BYTES, ROWS
+from .records import Rows
 from .run import _block
 from .source import residual_address
-from .threads import available_threads
+from .threads import Crew, Pace, enough_threads
 
-# A block of lines of J has at most so many numbers (16 MB), but for networks where few lines are more.
-_BLOCK_NUMBERS = 1 << 21
-_FEWEST_LINES, _MOST_LINES = 16, 512
-# Multiplications that are worth a shard, with a JᵀJ of its own; so many numbers may all of those have.
-_WORTH_A_SHARD = 100_000_000
-_MOST_SHARDS, _SHARD_NUMBERS = 4, 1 << 26
+# A block of lines of J has so many rows, fewer where that would be more numbers (16 MB); a thread takes some at a time.
+_FEWEST_LINES, _MOST_LINES, _BLOCK_NUMBERS = 16, 256, 1 << 21
+_ROWS_AT_A_TIME = 32
+# Multiplications of JᵀJ that are worth a thread.
+_WORTH_A_THREAD = 20_000_000
 _WIDTH = np.dtype(np.float64)
 
 
 class _Lines:
     """Lines of the Jacobian of residuals (or, of scores, with the target 0), a block of rows after another.
 
-    Of the output layer each output sees its own weights alone; those zeros are neither computed nor multiplied.
+    Of the output layer each output sees its own weights alone; those zeros are neither computed nor multiplied. It
+    works in room of its own, made once, so threads take turns. Bits do not depend on the number of the engine's.
     """
 
     def __init__(self, layout: Layout, loss: Loss, X, Y, roots: np.ndarray, n_threads: int | None):
         self.K, self.D, self.N = layout.K, layout.sizes[-1], len(X)
         X, Y = _block(X, _WIDTH, layout.sizes[0], "X"), _block(Y, _WIDTH, self.D, "Y")
         self._rows = Rows(X, Y, roots, _NOBODY, _NOBODY)
-        self._places, self._columns, self._shared = _lines_of_one_output(layout)
+        self._places, self._columns = _lines_of_one_output(layout)
         self._line = self._columns.shape[1]
-        self._at_once = min(_MOST_LINES, max(_FEWEST_LINES, _BLOCK_NUMBERS // (self.D * self._line)), max(1, self.N))
+        most = max(_FEWEST_LINES, _BLOCK_NUMBERS // (self.D * self._line))
+        self._block = max(1, min(_MOST_LINES, most, self.N))
+        self._at_once = min(_ROWS_AT_A_TIME, self._block)
+        multiplications = self.N * self.D * self._line**2 // 2
+        self._crew = Crew(enough_threads(multiplications // _WORTH_A_THREAD, n_threads))
+        self._pace, self._n = Pace((1, self._crew.n), 1), 1
         wiring = Wiring(layout, loss, self._at_once, _WIDTH)
         layers, tail, size, panels_size = wiring.for_training()
+        self._w = aligned((self.K,), _WIDTH)
         residual = residual_address(loss, str(_WIDTH), self.D)
-        self._net = wiring.net(_nothing(_WIDTH), layers, panels_size)._replace(loss=residual)
-        self._begins = _shards(self.N, self._at_once, self.D * self._line**2, self.K)
-        self._S = len(self._begins) - 1
-        self._desk = desk(self._S, size, tail, 0, _WIDTH)
-        self._n = min(self._S, available_threads() if n_threads is None else n_threads)
+        self._net = wiring.net(self._w, layers, panels_size)._replace(loss=residual)
+        self._desk = desk(self._crew.n, size, tail, 0, _WIDTH)
         self._lock = threading.Lock()
 
-    def _at(self, w: np.ndarray) -> Net:
+    @cached_property
+    def _lines(self) -> np.ndarray:
+        return aligned((self.D, self._block, self._line), _WIDTH)
+
+    @cached_property
+    def _room(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where a block of lines is packed as panels (it may have all columns), and each thread's tile of JᵀJ."""
+        width = PANEL_BYTES // _WIDTH.itemsize
+        panels = aligned((-(-self.K // width) * width * self._block,), _WIDTH)
+        return panels, aligned((self._crew.n, ROWS * width), _WIDTH)
+
+    def _stand(self, w: np.ndarray) -> None:
         if np.shape(w) != (self.K,):  # the machine code trusts it
             raise ValueError(f"w must have shape ({self.K},), got {np.shape(w)}")
-        net = self._net._replace(w=np.ascontiguousarray(w, _WIDTH))
-        KERNELS.prepare(net)
-        return net
+        self._w[:] = w
 
-    def _over_lines(self, w: np.ndarray, use: Callable[[int, int, int, np.ndarray, np.ndarray], None]) -> None:
-        """`use(s, lo, hi, lines, e)` of every block of rows, shard s by shard, on all threads; e has all residuals."""
-        net, n, kernel, e = self._at(w), self._n, SECOND_ORDER.jacobian_lines, np.empty((self.N, self.D))
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One caller at a time; on how many threads is found out from how long it takes."""
+        with self._lock:
+            if self._crew.n == 1:
+                yield
+                return
+            self._n, _ = self._pace.next()
+            started = time.perf_counter()
+            yield
+            self._pace.note(self._n, 1, time.perf_counter() - started)
 
-        def work(thread: int) -> None:
-            lines = np.empty((self.D, self._at_once, self._line))
-            for s in range(thread, self._S, n):
-                for lo in range(self._begins[s], self._begins[s + 1], self._at_once):
-                    hi = min(int(self._begins[s + 1]), lo + self._at_once)
-                    block = lines if hi - lo == self._at_once else np.empty((self.D, hi - lo, self._line))
-                    kernel(net, self._rows, self._desk, s, lo, hi, self._places, block, e)
-                    use(s, lo, hi, block, e)
+    def _blocks(self, w: np.ndarray, e: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+        """(lo, hi, lines D_L × rows × an output's line) of one block of rows after another; e gets all residuals."""
+        self._stand(w)
+        kernel, fixed = SECOND_ORDER.jacobian_lines, (self._net, self._rows, self._desk, self._at_once)
+        for lo in range(0, self.N, self._block):
+            hi = min(self.N, lo + self._block)
+            self._crew.run(kernel, (*fixed, lo, hi, self._places, self._lines, e), self._n)
+            yield lo, hi, self._lines
 
-        _together(n, work)
-
-    def _add_squares(self, lines: np.ndarray, room: np.ndarray, square: np.ndarray) -> None:
-        """Add JᵀJ of a block of lines to K × K `square`: what outputs share at once, what is an output's own apart."""
-        if self.D == 1:
-            np.matmul(lines[0].T, lines[0], out=room)
-            square += room
-            return
-        H = self._shared
-        shared = lines.reshape(-1, self._line)[:, :H]
-        np.matmul(shared.T, shared, out=room)
-        SECOND_ORDER.add_square(self._columns[0, :H], room, square)
-        for own, columns in zip(lines, self._columns, strict=True):
-            last = own[:, H:]
-            SECOND_ORDER.add_square(columns[H:], last.T @ last, square)
-            SECOND_ORDER.add_cross(columns[:H], columns[H:], own[:, :H].T @ last, square)
-
-    def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Room for each shard's sums: (K × K, K, a product of lines)."""
-        S, K = self._S, self.K
-        return np.zeros((S, K, K)), np.zeros((S, K)), np.empty((S, self._shared, self._shared))
-
-
-def _whole(parts: np.ndarray) -> np.ndarray:
-    """The sum of the shards' parts."""
-    for part in parts[1:]:
-        parts[0] += part
-    return parts[0]
+    def _add(self, lines: np.ndarray, columns: np.ndarray, e: np.ndarray, lo: int, hi: int, G, g) -> None:
+        """Add the JᵀJ of a block of lines to the upper triangle of G, and its Jᵀe to g."""
+        self._crew.run(SECOND_ORDER.add_squares, (lines, columns, e, lo, hi, *self._room, G, g), self._n)
 
 
 class Residuals(_Lines):
@@ -150,40 +148,32 @@ class Residuals(_Lines):
             )
         roots = _nothing(_WIDTH) if weights is None else np.sqrt(np.asarray(weights, _WIDTH))
         super().__init__(layout, loss, X, Y, roots, n_threads)
-        self._n_forward = _threads(layout, self.N, n_threads, self._S)
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """e(w), N · D_L numbers: all outputs of the first row, then of the second."""
-        e, kernel, n = np.empty((self.N, self.D)), SECOND_ORDER.residual_rows, self._n_forward
+        e = np.empty((self.N, self.D))
         with self._lock:
-            net = self._at(w)
-            _together(n, lambda thread: kernel(thread, n, net, self._rows, self._desk, self._at_once, e))
+            self._stand(w)
+            self._crew.run(SECOND_ORDER.residual_rows, (self._net, self._rows, self._desk, self._at_once, e), 1)
         return e.ravel()
 
     def jacobian(self, w: np.ndarray) -> np.ndarray:
         """J = ∂e/∂w, N · D_L × K, laid out as e and w."""
         J = np.zeros((self.N, self.D, self.K))
-
-        def keep(s: int, lo: int, hi: int, lines: np.ndarray, e: np.ndarray) -> None:
-            for o, columns in enumerate(self._columns):
-                J[lo:hi, o, columns] = lines[o]
-
-        with self._lock:
-            self._over_lines(w, keep)
+        with self._turn():
+            for lo, hi, lines in self._blocks(w, np.empty((self.N, self.D))):
+                for o, columns in enumerate(self._columns):
+                    J[lo:hi, o, columns] = lines[o, : hi - lo]
         return J.reshape(-1, self.K)
 
     def normal(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(JᵀJ, Jᵀe), K × K and K numbers."""
-        squares, slopes, room = self._sums()
-
-        def add(s: int, lo: int, hi: int, lines: np.ndarray, e: np.ndarray) -> None:
-            self._add_squares(lines, room[s], squares[s])
-            for o, columns in enumerate(self._columns):
-                slopes[s, columns] += e[lo:hi, o] @ lines[o]
-
-        with self._lock, one_blas_thread():
-            self._over_lines(w, add)
-        return _whole(squares), _whole(slopes)
+        G, g, e = np.zeros((self.K, self.K)), np.zeros(self.K), np.empty((self.N, self.D))
+        with self._turn():
+            for lo, hi, lines in self._blocks(w, e):
+                self._add(lines, self._columns, e, lo, hi, G, g)
+        SECOND_ORDER.mirror(G)
+        return G, g
 
 
 class GaussNewton(_Lines):
@@ -213,27 +203,26 @@ class GaussNewton(_Lines):
         super().__init__(scored, LOSSES["squared"], X, np.zeros(np.shape(Y)), _nothing(_WIDTH), n_threads)
         self._Y = _block(Y, _WIDTH, self.D, "Y")
         self._loss = loss
+        self._all = np.arange(self.K)[None]
         self._weights = np.ones(self.N) if weights is None else np.asarray(weights, _WIDTH)
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """The matrix at w, K × K."""
-        squares, _, room = self._sums()
-
-        def add(s: int, lo: int, hi: int, lines: np.ndarray, scores: np.ndarray) -> None:
-            roots = self._roots(lo, hi, scores[lo:hi])
-            if self.D == 1 or not self._loss.rowwise:
-                lines *= np.diagonal(roots, axis1=1, axis2=2).T[:, :, None]
-                self._add_squares(lines, room[s], squares[s])
-                return
-            for k in range(self.D):
-                mixed = np.zeros((hi - lo, self.K))
-                for o, columns in enumerate(self._columns):
-                    mixed[:, columns] += roots[:, k, o, None] * lines[o]
-                squares[s] += mixed.T @ mixed
-
-        with self._lock, one_blas_thread():
-            self._over_lines(w, add)
-        return _whole(squares)
+        G, g, scores = np.zeros((self.K, self.K)), np.zeros(self.K), np.empty((self.N, self.D))
+        with self._turn():
+            for lo, hi, lines in self._blocks(w, scores):
+                roots = self._roots(lo, hi, scores[lo:hi])
+                if self.D == 1 or not self._loss.rowwise:
+                    lines[:, : hi - lo] *= np.diagonal(roots, axis1=1, axis2=2).T[:, :, None]
+                    self._add(lines, self._columns, scores, lo, hi, G, g)
+                    continue
+                for k in range(self.D):
+                    mixed = np.zeros((1, hi - lo, self.K))
+                    for o, columns in enumerate(self._columns):
+                        mixed[0][:, columns] += roots[:, k, o, None] * lines[o, : hi - lo]
+                    self._add(mixed, self._all, scores, lo, hi, G, g)
+        SECOND_ORDER.mirror(G)
+        return G
 
     def _roots(self, lo: int, hi: int, scores: np.ndarray) -> np.ndarray:
         """B of each row with BᵀB = weight · H_L, D_L × D_L."""
@@ -275,27 +264,14 @@ def scores_jacobian(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int
     return outputs_jacobian(with_scores(layout), w, X, n_threads)
 
 
-def _lines_of_one_output(layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
-    """What an output sees of w: (where each layer stands in such a line, the columns of each output, shared ones).
-
-    Columns that all outputs share, those of hidden layers, come first; a single output's line is in the order of w.
-    """
-    L, D = layout.L, layout.sizes[-1]
-    names = list(layout.slices)
-    if D > 1:
-        names.sort(key=lambda name: name[1] == L)
+@lru_cache(maxsize=32)
+def _lines_of_one_output(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """What an output sees of w: (where each layer stands in such a line, the columns of each output in w, rising)."""
+    L, D, at = layout.L, layout.sizes[-1], 0
     places, columns = np.empty((L, 2), np.int64), list[np.ndarray]()
-    for letter, l in names:
-        start, stop, _ = layout.slices[letter, l]
-        places[l - 1, "Ab".index(letter)] = sum(part.shape[1] for part in columns)
+    for (letter, l), (start, stop, _) in layout.slices.items():
+        places[l - 1, "Ab".index(letter)] = at
         last = l == L
         columns.append(np.array([np.arange(start + last * o, stop, D if last else 1) for o in range(D)], np.int64))
-    whole = np.concatenate(columns, axis=1)
-    own = layout.layers[-1].inputs + 1 if D > 1 else 0
-    return places, whole, whole.shape[1] - own
-
-
-def _shards(N: int, at_once: int, multiplications: int, K: int) -> np.ndarray:
-    """Where each shard begins, and the end: by sizes alone, never by the number of threads."""
-    most = min(_MOST_SHARDS, N // (2 * at_once), N * multiplications // _WORTH_A_SHARD, _SHARD_NUMBERS // K**2)
-    return np.linspace(0, N, max(1, most) + 1).astype(np.int64)
+        at += columns[-1].shape[1]
+    return places, np.concatenate(columns, axis=1)

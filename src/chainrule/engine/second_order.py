@@ -25,7 +25,9 @@ from chainrule.engine.columns import (
     SLOPE,
 )  # fmt: skip
 from chainrule.engine.jit import address, call, compiled, copy, entry
-from chainrule.engine.kernels import backward, fetch, forward, multiply_slope, pack
+from chainrule.engine.kernels import backward, enter, fetch, forward, meet, multiply_slope, pack, pack_weights
+from chainrule.engine.processor import PANEL_BYTES, ROWS
+from chainrule.engine.tiles import pack_columns, tile
 
 # Columns of `places`, where a layer's entries stand within a line of the Jacobian of one output.
 IN_LINE_A, IN_LINE_B = range(2)
@@ -33,6 +35,8 @@ IN_LINE_A, IN_LINE_B = range(2)
 # that turns a delta. `spare` has the offsets of a block and of a second gradient.
 R_Z, R_VALUE, R_DELTA, BEND = range(4)
 BLOCK, PIECE_2 = range(2)
+# A square matrix is mirrored by strips of so many columns: they stay in the cache.
+MIRRORED = 16
 
 
 # ---------------------------------------------------------------- lines of the Jacobian
@@ -74,64 +78,116 @@ def one_output_down(net, o, n, work, s):
 
 
 @compiled
-def write_lines(net, X, o, lo, n, work, s, places, J):
-    """J[o, i] = ∂e_{io}/∂w, without the zeros that the other outputs' own parameters have there."""
-    layers = net.layers
+def write_lines(net, x, o, n, work, s, places, line, to):
+    """∂e_{io}/∂w of n rows to address `to`, a line each, without the zeros of the other outputs' own parameters.
+
+    A layer's part of a line is a product over k = 1: of what it was given, a column, and its delta, a row.
+    """
+    layers, size, stride = net.layers, work.itemsize, work.shape[1] * s
     last = layers.shape[0] - 1
     for l in range(last + 1):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
         width, first = (1, o) if l == last else (D, 0)
-        at_A, at_b = places[l, IN_LINE_A], places[l, IN_LINE_B]
+        below = x if l == 0 else address(work, stride + layers[l - 1, AT_PASSED])
+        delta = address(work, stride + layers[l, AT_DELTA] + first)
+        at_A, at_b = to + places[l, IN_LINE_A] * size, to + places[l, IN_LINE_B] * size
         for i in range(n):
-            at = layers[l, AT_DELTA] + i * D + first
-            for q in range(width):
-                J[o, i, at_b + q] = work[s, at + q]
-            for p in range(m):
-                a = X[lo + i, p] if l == 0 else work[s, layers[l - 1, AT_PASSED] + i * m + p]
-                for q in range(width):
-                    J[o, i, at_A + p * width + q] = a * work[s, at + q]
+            d = delta + i * D * size
+            call(net.product, (below + i * m * size, 1, 0, d, at_A + i * line * size, m, 1, width))
+            copy(at_b + i * line * size, d, width * size)
 
 
 @entry
-def jacobian_lines(net, rows, desk, s, lo, hi, places, J, e):
-    """Residuals lo:hi into e (N × D_L), and their lines of the Jacobian into J (D_L × rows × what an output sees)."""
-    work, tail, n = desk.work, desk.tail, hi - lo
+def jacobian_lines(thread, n_threads, counter, net, rows, desk, at_once, lo, hi, places, lines, e):
+    """Residuals lo:hi into e (N × D_L), their lines of the Jacobian into `lines` (D_L × rows × an output's line)."""
+    work, tail = desk.work, desk.tail
+    target = enter(thread, n_threads, counter)
+    if lo == 0:
+        pack_weights(thread, n_threads, net)
+        target += n_threads
+        meet(counter, n_threads, target)
     D = net.layers[net.layers.shape[0] - 1, OUTPUTS]
-    x, y, _ = fetch(rows, lo, hi, work, s, tail)
-    residuals_of_rows(net, x, y, n, work, s, tail, rows, lo, address(e, lo * D))
-    for o in range(D):
-        one_output_down(net, o, n, work, s)
-        write_lines(net, rows.X, o, lo, n, work, s, places, J)
+    for begin in range(lo + thread * at_once, hi, n_threads * at_once):
+        n = min(hi, begin + at_once) - begin
+        x, y, _ = fetch(rows, begin, begin + n, work, thread, tail)
+        residuals_of_rows(net, x, y, n, work, thread, tail, rows, begin, address(e, begin * D))
+        for o in range(D):
+            one_output_down(net, o, n, work, thread)
+            to = address(lines, (o * lines.shape[1] + begin - lo) * lines.shape[2])
+            write_lines(net, x, o, n, work, thread, places, lines.shape[2], to)
+    meet(counter, n_threads, target + n_threads)
+    return 0.0
+
+
+@compiled
+def add_tile(part, s, i, height, j, count, columns, o, G):
+    """Add a tile of an output's JᵀJ, from line i and column j on, to G, but for what is below the diagonal."""
+    width = PANEL_BYTES // part.itemsize
+    at = columns[o, j]
+    side_by_side = columns[o, j + count - 1] - at == count - 1
+    for p in range(height):
+        row, first = columns[o, i + p], max(0, i + p - j)
+        if side_by_side and first == 0:
+            for q in range(np.uint64(count)):
+                G[np.uint64(row), np.uint64(at) + q] += part[np.uint64(s), np.uint64(p * width) + q]
+        else:
+            for q in range(first, count):
+                G[row, columns[o, j + q]] += part[s, p * width + q]
+
+
+@entry
+def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, part, G, g):
+    """Add JᵀJ of the lines of rows lo:hi to the upper triangle of G, Jᵀe to g.
+
+    Line i of output o has the columns `columns[o]` of J, in rising order; in the others it is 0. A thread has some of
+    a line's entries, the same for all outputs, so that no two add to the same number.
+    """
+    n, line, size = hi - lo, lines.shape[2], lines.itemsize
+    width = PANEL_BYTES // size
+    target = enter(thread, n_threads, counter)
+    to = address(part, thread * part.shape[1])
+    for o in range(lines.shape[0]):
+        at, its = address(lines, o * lines.shape[1] * line), address(e, lo * e.shape[1] + o)
+        for j in range(thread * width, line, n_threads * width):
+            count, panel = min(width, line - j), address(panels, j * n)
+            pack_columns(lines, at + j * size, line, panel, n, count)
+            tile(lines, its, 1, e.shape[1], panel, width, to, width, 1, n, count)
+            for q in range(count):
+                g[columns[o, j + q]] += part[thread, q]
+        for i in range(0, line, ROWS):
+            height = min(ROWS, line - i)
+            first = i // width // n_threads * n_threads + thread
+            for j in range(first * width, line, n_threads * width):
+                count = min(width, line - j)
+                tile(lines, at + i * size, 1, line, address(panels, j * n), width, to, width, height, n, count)
+                add_tile(part, thread, i, height, j, count, columns, o, G)
+    meet(counter, n_threads, target + n_threads)
     return 0.0
 
 
 @entry
-def residual_rows(thread, n_threads, net, rows, desk, at_once, e):
-    """Residuals of all rows into e (N × D_L), `at_once` rows at a time."""
+def mirror(G):
+    """The lower triangle of G from the upper one."""
+    K = G.shape[0]
+    for lo in range(0, K, MIRRORED):
+        for i in range(lo, K):
+            for j in range(lo, min(lo + MIRRORED, i)):
+                G[i, j] = G[j, i]
+    return 0.0
+
+
+@entry
+def residual_rows(thread, n_threads, counter, net, rows, desk, at_once, e):
+    """Residuals of all rows into e (N × D_L)."""
     work, tail, N = desk.work, desk.tail, rows.X.shape[0]
-    for p in range(thread, (N + at_once - 1) // at_once, n_threads):
-        lo, hi = p * at_once, min(N, p * at_once + at_once)
+    target = enter(thread, n_threads, counter) + n_threads
+    pack_weights(thread, n_threads, net)
+    meet(counter, n_threads, target)
+    for lo in range(thread * at_once, N, n_threads * at_once):
+        hi = min(N, lo + at_once)
         x, y, _ = fetch(rows, lo, hi, work, thread, tail)
         residuals_of_rows(net, x, y, hi - lo, work, thread, tail, rows, lo, address(e, lo * e.shape[1]))
-    return 0.0
-
-
-@entry
-def add_square(columns, part, whole):
-    """Add a square matrix of some columns of w to that of all."""
-    for p in range(columns.size):
-        for q in range(columns.size):
-            whole[columns[p], columns[q]] += part[p, q]
-    return 0.0
-
-
-@entry
-def add_cross(rows, columns, part, whole):
-    """Add a block beside the diagonal of a symmetric matrix, and its mirror image."""
-    for p in range(rows.size):
-        for q in range(columns.size):
-            whole[rows[p], columns[q]] += part[p, q]
-            whole[columns[q], rows[p]] += part[p, q]
+    meet(counter, n_threads, target + n_threads)
     return 0.0
 
 
@@ -251,9 +307,10 @@ def gauss_newton_shard(net, along, bent_loss, rows, lo, hi, work, s, tail, turne
 
 
 @entry
-def hessian_product(thread, n_threads, net, along, bent_loss, rows, desk, turned, spare, begins, at_once):
+def hessian_product(thread, n_threads, counter, net, along, bent_loss, rows, desk, turned, spare, begins, at_once):
     """H v over all rows, shards as in `total_gradient`; `along` is v as a net of the same layers."""
     K = net.w.size
+    target = enter(thread, n_threads, counter)
     for s in range(thread, desk.grads.shape[0], n_threads):
         desk.grads[s, :K] = 0.0
         for lo in range(begins[s], begins[s + 1], at_once):
@@ -261,13 +318,15 @@ def hessian_product(thread, n_threads, net, along, bent_loss, rows, desk, turned
             hessian_shard(net, along, bent_loss, rows, lo, hi, desk.work, s, desk.tail, turned, spare)
             for i in range(K):
                 desk.grads[s, i] += desk.work[s, desk.tail[PIECE] + i]
+    meet(counter, n_threads, target + n_threads)
     return 0.0
 
 
 @entry
-def gauss_newton_product(thread, n_threads, net, along, bent_loss, rows, desk, turned, spare, begins, at_once):
+def gauss_newton_product(thread, n_threads, counter, net, along, bent_loss, rows, desk, turned, spare, begins, at_once):
     """Jᵀ H_L J v over all rows, arguments as in `hessian_product`."""
     K = net.w.size
+    target = enter(thread, n_threads, counter)
     for s in range(thread, desk.grads.shape[0], n_threads):
         desk.grads[s, :K] = 0.0
         for lo in range(begins[s], begins[s + 1], at_once):
@@ -275,4 +334,5 @@ def gauss_newton_product(thread, n_threads, net, along, bent_loss, rows, desk, t
             gauss_newton_shard(net, along, bent_loss, rows, lo, hi, desk.work, s, desk.tail, turned, spare)
             for i in range(K):
                 desk.grads[s, i] += desk.work[s, desk.tail[PIECE] + i]
+    meet(counter, n_threads, target + n_threads)
     return 0.0

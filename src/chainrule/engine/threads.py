@@ -39,6 +39,13 @@ def available_threads() -> int:
     return n
 
 
+def enough_threads(worth: int, n_threads: int | None) -> int:
+    """How many of the available threads (or of n_threads) to use, where the work is worth so many."""
+    if worth <= 1:
+        return 1  # without asking the system, which takes longer than a row
+    return max(1, min(available_threads() if n_threads is None else n_threads, worth))
+
+
 def check_threads(n_threads: Any) -> int:
     """The number of threads to use: None is what is available; more than that is clipped with a warning."""
     available = available_threads()

@@ -82,7 +82,7 @@ class Layout:
         rows.append(get_activation(output))
         return cls(tuple(Dense(m, n, row) for m, n, row in zip(sizes[:-1], sizes[1:], rows, strict=True)))
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         return (self.layers[0].inputs, *(layer.outputs for layer in self.layers))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -15,29 +17,35 @@ _POOR = 1e-10
 _LEAST_MU = 1e-20
 
 
-def damped_step(model: Quadratic, damping: np.ndarray) -> np.ndarray | None:
+@cache
+def _cholesky() -> tuple[Callable, Callable]:
+    """LAPACK's factor and its solve."""
+    from scipy.linalg import lapack
+
+    return lapack.dpotrf, lapack.dpotrs
+
+
+def damped_step(model: Quadratic, damping: np.ndarray | float) -> np.ndarray | None:
     """d of (G + diag(damping)) d = −g; None where the matrix is not positive definite to rounding.
 
-    Rows and columns are first scaled to a diagonal of ones, so that parameters may be of very different sizes. Where J
-    is at hand and G has lost half of its digits, the least squares of J and √damping are solved by QR.
+    Parameters may be of very different sizes: Cholesky's rounding is that of the matrix with a diagonal of ones. Where
+    J is at hand and G has lost half of its digits, the least squares of J and √damping are solved by QR.
     """
-    from scipy.linalg import cho_solve, lapack
-
-    diagonal = np.diagonal(model.G) + damping
-    if not (np.isfinite(diagonal).all() and (diagonal > 0).all()):
+    factorise, solve = _cholesky()
+    A = np.array(model.G, order="C")
+    diagonal = A.ravel()[:: len(A) + 1]
+    diagonal += damping
+    whole = diagonal.copy() if model.J is not None else diagonal
+    factor, failed = factorise(A.T, lower=True, overwrite_a=True, clean=False)
+    if model.J is not None and (failed or not (np.square(factor.diagonal()) / whole).min(initial=1.0) >= _POOR):
+        return _by_qr(model, damping, 1.0 / np.sqrt(whole))
+    if failed:
         return None
-    scale = 1.0 / np.sqrt(diagonal)
-    A = model.G * scale
-    A *= scale[:, None]
-    np.fill_diagonal(A, 1.0)
-    factor, failed = lapack.dpotrf(A.T, lower=True, overwrite_a=True, clean=False)
-    spread = np.square(np.diagonal(factor))
-    if model.J is not None and (failed or spread.min(initial=1.0) < _POOR):
-        return _by_qr(model, damping, scale)
-    return None if failed else scale * cho_solve((factor, True), -scale * model.g, check_finite=False)
+    d = -solve(factor, model.g, lower=True)[0]
+    return d if np.isfinite(d @ d) else None
 
 
-def _by_qr(model: Quadratic, damping: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+def _by_qr(model: Quadratic, damping: np.ndarray | float, scale: np.ndarray) -> np.ndarray | None:
     from scipy.linalg import qr, solve_triangular
 
     J, e = model.J, model.e
@@ -95,8 +103,10 @@ class LevenbergMarquardt(Solver):
             self.numbers["mu"] *= self.hyper["mu_inc"]
         return NO_BETTER
 
-    def _damping(self, model: Quadratic) -> np.ndarray:
-        """D, with a floor where the diagonal has zeros."""
+    def _damping(self, model: Quadratic) -> np.ndarray | float:
+        """D, with a floor where the diagonal has zeros; 1 for the identity."""
+        if self.hyper["scaling"] == 0:
+            return 1.0
         diagonal = np.diagonal(model.G)
         floor = max(_EPS * float(diagonal.max(initial=0.0)), np.finfo(float).tiny)
         return np.maximum(diagonal, floor) ** self.hyper["scaling"]
@@ -107,11 +117,11 @@ class LevenbergMarquardt(Solver):
         value = self.view.value(x)
         reached = self._merit(x, value)
         fall = model.fall(d)
-        if reached < merit and not is_rounding(fall, merit):
+        if not is_rounding(fall, merit):
+            if not reached < merit:
+                return None
             self._arrive(x, value, self.view.model(x))
             return True
-        if not is_rounding(fall, merit):
-            return None
         if not is_level(reached, merit):
             return False
         there = self.view.model(x)

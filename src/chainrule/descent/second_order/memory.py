@@ -7,6 +7,8 @@ from pathlib import Path
 
 # Where a system does not say what is free.
 _ASSUMED = 4 << 30
+# So little is not asked for: a small fit is over before the system has answered.
+_LITTLE = 1 << 24
 
 
 def free_bytes() -> int:
@@ -27,8 +29,8 @@ def check_memory(name: str, K: int, N: int = 0) -> None:
 
     K : parameters, for three matrices of K × K numbers; N : rows of J, where J is at hand, and a copy of it
     """
-    takes, free = 8 * (3 * K * K + 2 * N * K), free_bytes()
-    if takes <= free:
+    takes = 8 * (3 * K * K + 2 * N * K)
+    if takes <= _LITTLE or takes <= (free := free_bytes()):
         return
     matrices = "matrices of K × K numbers" + (" and the Jacobian of N × K" if N else "")
     sizes = f"K = {K:,} parameters" + (f", N = {N:,} residuals" if N else "")

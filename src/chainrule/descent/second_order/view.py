@@ -119,4 +119,4 @@ class View:
 
 
 def _flat(values: Any) -> np.ndarray:
-    return np.ravel(np.asarray(values, np.float64))
+    return np.asarray(values, np.float64).ravel()
