@@ -513,9 +513,9 @@ def test_a_reader_that_has_enough_is_no_error(here, models):
 
 def test_the_cache_command_says_where_and_clears(tmp_path, monkeypatch):
     monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
-    (tmp_path / "chainrule_x.py").write_text("1")
+    (tmp_path / "chainrule_x.o").write_text("1")
     shown = CliRunner().invoke(app, ["cache", "--clear"])
     assert shown.exit_code == 0
     assert "removed 1 files" in shown.stderr
     assert str(tmp_path) in shown.stderr
-    assert not (tmp_path / "chainrule_x.py").exists()
+    assert not (tmp_path / "chainrule_x.o").exists()
