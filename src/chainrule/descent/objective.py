@@ -70,7 +70,9 @@ class Objective:
             raise ValueError("jacobian is the derivative of residuals, and there are no residuals; give gradient")
         named = groups or {}
         if not (isinstance(named, Mapping) and all(isinstance(part, slice) for part in named.values())):
-            raise TypeError(f"groups must name slices of the numbers of x, such as {{'a': slice(0, 3)}}, got {groups!r}")
+            raise TypeError(
+                f"groups must name slices of the numbers of x, such as {{'a': slice(0, 3)}}, got {groups!r}"
+            )
         self.groups = dict(named)
         self._f, self._gradient, self._both = f, gradient, value_and_gradient
         self.residuals, self._jacobian, self._normal = residuals, jacobian, normal
