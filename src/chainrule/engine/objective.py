@@ -60,7 +60,8 @@ def objective(
     """E(w) = Σ_i weight_i L(y_i, ŷ_i(w)) with its gradient, H v and the Gauss-Newton matrix, in float64.
 
     Where the loss is a square, `residuals`, `jacobian` and `normal` are those of E = ½ Σ e²; for another loss `normal`
-    gives (Jᵀ H_L J, ∇E). Its groups are the A_l and the b_l. Arguments as in `error`. Threads may call it at the same time; they take turns.
+    gives (Jᵀ H_L J, ∇E). Its groups are the A_l and the b_l. Arguments as in `error`. Threads may call it at
+    the same time; they take turns.
     """
     rows = _Rows(layout, loss, X, Y, weights, n_threads)
     parts = layout.slices.items()
