@@ -95,7 +95,8 @@ SECOND_ORDER: dict[str, SecondOrder] = table([
         ("trainbr",),
         "MATLAB's trainbr with its defaults, but that there one α is for all parameters, as here of an Objective "
         "without groups, α and β follow the evidence from the first step (hold = 0), and the first α is the whole "
-        "(first = 1). Biases are penalised too. scikit-learn's BayesianRidge has two penalties of the same kind for linear models",
+        "(first = 1). Biases are penalised too. scikit-learn's BayesianRidge has two penalties of the same "
+        "kind for linear models",
         keeps_matrix=True,
     ),
     SecondOrder(
