@@ -295,6 +295,86 @@ def test_parameters_that_no_residual_sees_are_not_counted():
     np.testing.assert_allclose(path.x[5:], 0.0, atol=1e-6)
 
 
+# Three parameters of size 30, and two of size 2.
+SIZED = M @ np.array([30.0, -20.0, 40.0, 2.0, -1.5]) + 0.3 * y
+GROUPS = {"large": slice(0, 3), "small": slice(3, 5)}
+SORTED = Objective(residuals=lambda x: M @ x - SIZED, groups=GROUPS)
+
+
+def test_each_group_has_the_alpha_that_makes_the_evidence_largest():
+    path = minimize(SORTED, np.full(5, 0.1), "bayesian_regularisation", max_iter=400)
+    assert path.converged
+    large, small, beta = (path.numbers[name][-1] for name in ("alpha_large", "alpha_small", "beta"))
+
+    def evidence(a, b, c):
+        C = M @ np.diag(np.repeat([1 / (2 * a), 1 / (2 * b)], [3, 2])) @ M.T + np.eye(12) / (2 * c)
+        return -0.5 * (SIZED @ np.linalg.solve(C, SIZED) + np.linalg.slogdet(2 * np.pi * C)[1])
+
+    best = evidence(large, small, beta)
+    assert path.numbers["evidence"][-1] == pytest.approx(best, rel=1e-6)
+    for r in (0.7, 0.9, 1.1, 1.4):
+        assert max(evidence(large * r, small, beta), evidence(large, small * r, beta)) < best
+    one = minimize(Objective(residuals=SORTED.residuals), np.full(5, 0.1), "bayesian_regularisation", max_iter=400)
+    assert best > one.numbers["evidence"][-1] + 2
+    assert set(path.numbers) - set(one.numbers) == {"alpha_large", "alpha_small"}
+    ridge = np.linalg.solve(M.T @ M + np.diag(np.repeat([large, small], [3, 2])) / beta, M.T @ SIZED)
+    np.testing.assert_allclose(path.x, ridge, rtol=1e-6)
+
+
+def test_alpha_of_all_groups_gives_the_whole_penalty():
+    path = minimize(SORTED, np.full(5, 0.1), "bayesian_regularisation", max_iter=30)
+    squares = np.square(path.points)
+    each = path.numbers["alpha_large"] * squares[:, :3].sum(axis=1)
+    each += path.numbers["alpha_small"] * squares[:, 3:].sum(axis=1)
+    np.testing.assert_allclose(path.numbers["alpha"] * squares.sum(axis=1), each, rtol=1e-12)
+
+
+def test_a_group_that_the_data_do_not_want_is_held_at_0_and_the_descent_ends():
+    """The last two columns are not in the targets at all: their α has no largest value, but a ceiling."""
+    Q = np.linalg.qr(M)[0]
+    e = Objective(residuals=lambda x: Q @ x - 10.0 * Q[:, :3].sum(axis=1) - (y - Q @ (Q.T @ y)), groups=GROUPS)
+    path = minimize(e, np.full(5, 0.1), "bayesian_regularisation", max_iter=400)
+    assert path.converged
+    np.testing.assert_allclose(path.x[3:], 0.0, atol=1e-7)
+    assert path.numbers["alpha_small"][-1] > 1e6 * path.numbers["alpha_large"][-1]
+    assert 2.0 < path.numbers["gamma"][-1] < 3.0
+
+
+@pytest.mark.parametrize("at", [3, 15])
+def test_with_groups_it_goes_on_from_its_snapshot_with_the_same_bits(at):
+    row = SECOND_ORDER["bayesian_regularisation"]
+
+    def solver():
+        groups = {"sizes": slice(0, None, 2), "rates": slice(1, None, 2)}
+        return row.solver(View(Objective(residuals=curve, groups=groups), (4,)), **row.defaults)
+
+    def walk(own, steps):
+        return [(own.step(), own.x.tobytes(), own.value, own.report()) for _ in range(steps)]
+
+    whole, broken, resumed = solver(), solver(), solver()
+    whole.start(np.array([1.0, 1.0, -0.5, 2.0]))
+    broken.start(np.array([1.0, 1.0, -0.5, 2.0]))
+    expected = walk(whole, 20)
+    walk(broken, at)
+    resumed.restore(*broken.snapshot())
+    assert walk(resumed, 20 - at) == expected[at:]
+    assert expected[-1][-1]["alpha_sizes"] != expected[-1][-1]["alpha_rates"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "message"),
+    [
+        ({"a": slice(0, 3)}, ValueError, "groups must hold each of the 5 numbers of x once; number 3 is in 0"),
+        ({"a": slice(0, 3), "b": slice(2, 5)}, ValueError, "groups must hold each .* once; number 2 is in 2"),
+        ({"a": [0, 1, 2, 3, 4]}, TypeError, "groups must name slices of the numbers of x"),
+        ([slice(0, 5)], TypeError, "groups must name slices of the numbers of x"),
+    ],
+)
+def test_groups_that_do_not_fit_are_an_error(groups, error, message):
+    with pytest.raises(error, match=message):
+        minimize(Objective(residuals=lambda x: M @ x - y, groups=groups), np.zeros(5), "bayesian_regularisation")
+
+
 def test_the_last_point_is_the_one_kept():
     path = minimize(LINEAR, np.full(5, 0.1), "bayesian_regularisation")
     np.testing.assert_array_equal(path.x, path.points[-1])

@@ -219,15 +219,28 @@ def test_bayesian_regularisation_reports_what_it_finds():
 
 
 def test_bayesian_regularisation_does_not_give_up_on_small_weights():
-    """With trainbr's α from the first step on, this fit goes where nearly all weights are 0."""
+    """With trainbr's α from the first step on, this fit goes where all weights are 0."""
     rng = np.random.default_rng(11)
     x = rng.uniform(-1, 1, (60, 1))
-    y = np.sin(np.pi * x[:, 0]) + 0.2 * rng.normal(size=60)
+    y = np.cos(np.pi * x[:, 0]) + 0.2 * rng.normal(size=60)
     settings = {"hidden_layer_sizes": (10,), "random_state": 11, "max_iter": 200}
     ours = fitted(regressor("bayesian_regularisation", **settings), x, y)
     theirs = fitted(regressor(("bayesian_regularisation", {"first": 1.0, "hold": 0.0}), **settings), x, y)
     assert theirs.history_["gamma"][-1] < 1 < 4 < ours.history_["gamma"][-1]
     assert ours.history_["evidence"][-1] > theirs.history_["evidence"][-1] + 20
+
+
+def test_each_layers_weights_and_biases_have_an_alpha_of_their_own():
+    """The targets are odd in x, and so is a network without biases: theirs is the largest."""
+    model = fitted(regressor("bayesian_regularisation", hidden_layer_sizes=(12,), max_iter=300), X, noisy)
+    named = {name for name in model.history_.names if name.startswith("alpha_")}
+    assert named == {"alpha_A_1", "alpha_A_2", "alpha_b_1", "alpha_b_2"}
+    net = model.network_
+    objective = net.objective(X, noisy)
+    one = cr.Objective(residuals=objective.residuals, jacobian=objective.jacobian)
+    start = cr.Network([1, 12, 1], "tanh", seed=0).w
+    many, single = (cr.minimize(F, start, "trainbr", max_iter=300, record="ends") for F in (objective, one))
+    assert many.numbers["evidence"][-1] > single.numbers["evidence"][-1] + 2
 
 
 def test_bayesian_regularisation_finds_its_own_alpha():

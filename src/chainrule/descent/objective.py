@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -25,10 +25,13 @@ class Objective:
         sum of squares, (G, ∇F) with a positive semidefinite G in the place of the Hessian (generalised Gauss-Newton)
     hvp : (x, v) -> the Hessian of F at x times v
     gauss_newton : (x, v) -> the matrix of `normal` times v, of the shape of x, without making the matrix
+    groups : name -> slice of the numbers of x (flat): parameters of one kind, to which bayesian_regularisation gives a
+        penalty of their own. Left out, all of x is one group
 
     Raises
     ------
-    TypeError : when neither f nor residuals nor value_and_gradient is given, or something given is not a function.
+    TypeError : when neither f nor residuals nor value_and_gradient is given, or something given is not a function, or
+        groups are no slices.
     ValueError : when both f and residuals are given.
 
     >>> F = Objective(lambda x: x**2)
@@ -50,6 +53,7 @@ class Objective:
         normal: Callable[[Any], tuple[Any, Any]] | None = None,
         hvp: Callable[[Any, Any], Any] | None = None,
         gauss_newton: Callable[[Any, Any], Any] | None = None,
+        groups: Mapping[str, slice] | None = None,
     ):
         given = {
             "f": f, "gradient": gradient, "value_and_gradient": value_and_gradient, "residuals": residuals,
@@ -64,6 +68,12 @@ class Objective:
             raise ValueError("f and residuals are both given: with residuals e, F is ½ Σ e², so leave f out")
         if residuals is None and jacobian is not None:
             raise ValueError("jacobian is the derivative of residuals, and there are no residuals; give gradient")
+        named = groups or {}
+        if not (isinstance(named, Mapping) and all(isinstance(part, slice) for part in named.values())):
+            raise TypeError(
+                f"groups must name slices of the numbers of x, such as {{'a': slice(0, 3)}}, got {groups!r}"
+            )
+        self.groups = dict(named)
         self._f, self._gradient, self._both = f, gradient, value_and_gradient
         self.residuals, self._jacobian, self._normal = residuals, jacobian, normal
         self._hvp, self._gauss_newton = hvp, gauss_newton

@@ -53,7 +53,7 @@ class Path:
     method : the method's name
     sign : 1.0 for a minimum, −1.0 for a maximum
     numbers : what a second-order method reports of each of these points, by name: its damping "mu", and for
-        bayesian_regularisation "alpha", "beta", "gamma" and "evidence"
+        bayesian_regularisation "alpha", "beta", "gamma", "evidence" and, with groups, each one's "alpha_…"
     function : F itself, for pictures; the path keeps alive what F refers to. Copies of the path share it, a pickle of
         the path leaves it behind (None)
 

@@ -60,9 +60,11 @@ def objective(
     """E(w) = Σ_i weight_i L(y_i, ŷ_i(w)) with its gradient, H v and the Gauss-Newton matrix, in float64.
 
     Where the loss is a square, `residuals`, `jacobian` and `normal` are those of E = ½ Σ e²; for another loss `normal`
-    gives (Jᵀ H_L J, ∇E). Arguments as in `error`. Threads may call it at the same time; they take turns.
+    gives (Jᵀ H_L J, ∇E). Its groups are the A_l and the b_l. Arguments as in `error`. Threads may call it at
+    the same time; they take turns.
     """
     rows = _Rows(layout, loss, X, Y, weights, n_threads)
+    parts = layout.slices.items()
     shared: dict[str, Any] = {
         "value_and_gradient": rows.value_and_gradient,
         "hvp": lambda w, v: rows.curvature.hvp(w, v),
@@ -73,6 +75,7 @@ def objective(
     return Objective(
         residuals=lambda w: rows.residuals(w),
         jacobian=lambda w: rows.residuals.jacobian(w),
+        groups={f"{letter}_{l}": slice(start, stop) for (letter, l), (start, stop, _) in parts if stop > start},
         normal=lambda w: rows.residuals.normal(w),
         **shared,
     )

@@ -49,7 +49,7 @@ _SCIKIT_LEARN = [
               "str, (name, dict), Method or SecondOrder"),
     Parameter("alpha", 0.0001, [_number(0)],
               "α of the penalty ½ α Σ‖A_l‖², divided by the weight of the batch; biases are not penalised. "
-              "bayesian_regularisation does not look at it: it finds its own, for all of w.",
+              "bayesian_regularisation does not look at it: it finds its own, for each A_l and b_l.",
               "float ≥ 0"),
     Parameter("batch_size", "auto", [StrOptions({"auto"}), _number(1, integer=True)],
               "Rows of a minibatch; 'auto' is min(200, N). Not used by lbfgs; second-order solvers refuse a number.",
@@ -239,8 +239,9 @@ _ATTRIBUTES = [
     Attribute("network_", "Network", "The network; its w holds all parameters."),
     Attribute("history_", "History", "Every epoch (lbfgs: iteration) as plain data, over all fits that went on; its "
               "`loss` is the mean over rows of the sum over outputs, without the penalty. Second-order solvers add "
-              "their numbers: `mu`; bayesian_regularisation's `alpha`, `beta`, `gamma` (the effective number of "
-              "parameters) and `evidence`."),
+              "their numbers: `mu`; bayesian_regularisation's `alpha` (that of all w together), `alpha_A_1`, … , "
+              "`alpha_b_1`, … (those of its parts), `beta`, `gamma` (the effective number of parameters) and "
+              "`evidence`."),
     Attribute("recording_", "Recording", "With record=True: `epochs` (0 for the start) and `points`, the w that the "
               "steps moved at the end of each, of the last fit."),
 ]  # fmt: skip

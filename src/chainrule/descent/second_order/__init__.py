@@ -90,11 +90,13 @@ SECOND_ORDER: dict[str, SecondOrder] = table([
         _MU | {"mu": 0.005, "first": 0.01, "hold": 10.0},
         _MU_RANGES | {"first": POSITIVE, "hold": NOT_NEGATIVE}, 1e-7,
         "MacKay 1992; Foresee & Hagan 1997",
-        "as levenberg_marquardt on β Σe² + α Σw²;  γ = K − 2α tr H⁻¹;  α ← γ/(2 Σw²);  β ← (N − γ)/(2 Σe²)",
+        "as levenberg_marquardt on β Σe² + α Σw², an α for each A_l and b_l;  γ = K − 2α tr H⁻¹ of each;  "
+        "α ← γ/(2 Σw²);  β ← (N − Σγ)/(2 Σe²)",
         ("trainbr",),
-        "MATLAB's trainbr with its defaults, but that there α and β follow the evidence from the first step (hold = 0) "
-        "and the first α is the whole (first = 1); all parameters are penalised, biases too. scikit-learn's "
-        "BayesianRidge has two penalties of the same kind for linear models",
+        "MATLAB's trainbr with its defaults, but that there one α is for all parameters, as here of an Objective "
+        "without groups, α and β follow the evidence from the first step (hold = 0), and the first α is the whole "
+        "(first = 1). Biases are penalised too. scikit-learn's BayesianRidge has two penalties of the same "
+        "kind for linear models",
         keeps_matrix=True,
     ),
     SecondOrder(

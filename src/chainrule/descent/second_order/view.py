@@ -56,6 +56,7 @@ class View:
         self.asked = asked
         self._count = count
         self._exact = objective.has_exact_curvature
+        self._groups: tuple[tuple[str, ...], np.ndarray] | None = None
         self._latest: tuple[np.ndarray, Quadratic] | None = None  # for products, where there are only matrices
 
     def shaped(self, x: np.ndarray) -> Any:
@@ -92,6 +93,20 @@ class View:
         e = _flat(objective.residuals(at))  # type: ignore[misc]
         J = np.asarray(objective.jacobian(at), np.float64).reshape(e.size, x.size)
         return Quadratic(J.T @ e, J.T @ J, J, e)
+
+    def groups(self, K: int) -> tuple[tuple[str, ...], np.ndarray]:
+        """(names, the number of its group for each of K parameters): the objective's, or one without a name."""
+        if self._groups is None:
+            named = self.objective.groups or {"": slice(0, K)}
+            group, taken = np.zeros(K, np.intp), np.zeros(K, np.intp)
+            for number, part in enumerate(named.values()):
+                group[part] = number
+                taken[part] += 1
+            if not (taken == 1).all():
+                at = int(np.argmax(taken != 1))
+                raise ValueError(f"groups must hold each of the {K} numbers of x once; number {at} is in {taken[at]}")
+            self._groups = tuple(named), group
+        return self._groups
 
     def residual_count(self, x: np.ndarray) -> float:
         """How many residuals there are."""
