@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import isfinite
 from typing import ClassVar
 
 import numpy as np
@@ -18,11 +19,11 @@ _LEAST_MU = 1e-20
 
 
 @cache
-def _cholesky() -> tuple[Callable, Callable]:
-    """LAPACK's factor and its solve."""
+def _cholesky() -> Callable:
+    """LAPACK's solution of a positive definite system."""
     from scipy.linalg import lapack
 
-    return lapack.dpotrf, lapack.dpotrs
+    return lapack.dposv
 
 
 def damped_step(model: Quadratic, damping: np.ndarray | float) -> np.ndarray | None:
@@ -31,18 +32,17 @@ def damped_step(model: Quadratic, damping: np.ndarray | float) -> np.ndarray | N
     Parameters may be of very different sizes: Cholesky's rounding is that of the matrix with a diagonal of ones. Where
     J is at hand and G has lost half of its digits, the least squares of J and √damping are solved by QR.
     """
-    factorise, solve = _cholesky()
     A = np.array(model.G, order="C")
     diagonal = A.ravel()[:: len(A) + 1]
     diagonal += damping
     whole = diagonal.copy() if model.J is not None else diagonal
-    factor, failed = factorise(A.T, lower=True, overwrite_a=True, clean=False)
+    factor, found, failed = _cholesky()(A.T, model.g, lower=True, overwrite_a=True)
     if model.J is not None and (failed or not (np.square(factor.diagonal()) / whole).min(initial=1.0) >= _POOR):
         return _by_qr(model, damping, 1.0 / np.sqrt(whole))
     if failed:
         return None
-    d = -solve(factor, model.g, lower=True)[0]
-    return d if np.isfinite(d @ d) else None
+    d = -found
+    return d if isfinite(d @ d) else None
 
 
 def _by_qr(model: Quadratic, damping: np.ndarray | float, scale: np.ndarray) -> np.ndarray | None:
