@@ -74,7 +74,7 @@ def chainrule_epoch(load: Workload, threads: int | None = None) -> Callable[[], 
     plan = Plan(layout, loss, get_method("adam"), batch_size=load.batch, dtype=load.dtype)
     w = layout.first_weights(np.random.default_rng(0)).astype(load.dtype)
     run = Run(plan, w, X, Y, n_threads=threads)
-    rng = np.random.RandomState(0)
+    rng = np.random.default_rng(0)
     return lambda: run.epochs(rng.permutation(load.rows)[None], 1e-3)
 
 
