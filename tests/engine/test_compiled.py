@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from chainrule.engine import cache, machine
-from chainrule.engine.compiled import KERNELS, Kernel
+from chainrule.engine.compiled import Kernel
 
 DOUBLE = "def function(x):\n    return 2.0 * x\n"
 
@@ -75,19 +75,16 @@ def add():
     del sys.modules[name]
 
 
-@pytest.mark.parametrize("wrong", [np.zeros(2), np.zeros((2, 1), np.float32), np.zeros((2, 1), np.int64)])
+@pytest.mark.parametrize(
+    "wrong", [np.zeros(2), np.zeros((2, 1), np.float32), np.zeros((2, 1), np.int64), np.zeros((2, 2))[:, :1]]
+)
 def test_an_array_of_another_type_is_refused_by_the_machine_code(add, wrong):
     y = np.zeros((2, 1))
     add(np.ones(2), y)
     assert y.tolist() == [[1.0], [1.0]]
-    with pytest.raises(TypeError, match="add: entry 1 is an array of another type"):
+    with pytest.raises(TypeError, match="add: entry 1 is no contiguous array of the type"):
         add(np.ones(2), wrong)
     assert not wrong.any()
-
-
-def test_strided_arrays_are_refused():
-    with pytest.raises(TypeError, match="contiguous"):
-        Kernel(KERNELS.wait_for_task.module, "wait_for_task")(np.zeros(48, np.int64)[::2], -1)
 
 
 PROGRAM = """

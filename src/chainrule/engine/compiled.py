@@ -87,14 +87,12 @@ class Kernel:
     def checked(self, result: float) -> float:
         """What the kernel returned; −1, −2, … say that entry 0, 1, … of its frame is no such array as it knows."""
         if result < 0:
-            raise TypeError(f"kernel {self.name}: entry {int(-result) - 1} is an array of another type than before")
+            which = int(-result) - 1
+            raise TypeError(f"kernel {self.name}: entry {which} is no contiguous array of the type that it is made for")
         return result
 
     def _made(self, given: tuple, together: bool, dtype: str) -> tuple[Callable, Callable]:
         """(machine code, the function that packs frames) for arguments of these types."""
-        for x in _leaves(given):
-            if isinstance(x, np.ndarray) and not (x.flags.c_contiguous and x.flags.aligned):
-                raise TypeError(f"kernel {self.name} wants contiguous arrays, got strides {x.strides}")
         address = machine_function(
             f"{self.name}_{dtype}", self._printed(given, together), "nnn", "float64", KERNEL_DEPENDS_ON
         )
@@ -127,10 +125,6 @@ class Kernel:
             *(f"    {line}" for line in [*checks, f"return kernel({handed})"]),
         ]
         return "\n".join([*lines, ""])
-
-
-def _leaves(given: tuple) -> list[Any]:
-    return [x for part in given for x in (part if isinstance(part, tuple) else (part,))]
 
 
 def _packer(given: tuple, together: bool) -> Callable[..., bytes]:

@@ -146,10 +146,11 @@ def given_back(typing_context, pointer):
 
 
 # Where an array of NumPy has what, in bytes after the head that every object of Python has (`PyArrayObject_fields` of
-# NumPy's C interface): its memory, its number of axes, its shape, its type; and a type its number.
+# NumPy's C interface): its memory, its number of axes, its shape, its type, its flags; and a type its number.
 _HEAD = object.__basicsize__
-_DATA, _AXES, _SHAPE, _TYPE = 0, 8, 16, 40
+_DATA, _AXES, _SHAPE, _TYPE, _FLAGS = 0, 8, 16, 40, 48
 _NUMBER = 12
+_CONTIGUOUS_AND_ALIGNED = 0x101
 
 
 def _field(builder, base, offset, kind):
@@ -158,8 +159,8 @@ def _field(builder, base, offset, kind):
 
 
 def array_reader(dtype: str, ndim: int):
-    """Two words, for arrays of so many axes: the array (contiguous, of this dtype) of the object at an address, and
-    whether it is one of this dtype, which `number` names, and of so many axes."""
+    """Two words: the array of the object at an address, and whether it is contiguous, aligned, of so many axes and of
+    this dtype, which `number` names."""
     kind = types.Array(getattr(types, dtype), ndim, "C")
 
     @intrinsic
@@ -178,8 +179,11 @@ def array_reader(dtype: str, ndim: int):
             I32 = ir.IntType(32)
             axes = _field(builder, args[0], _HEAD + _AXES, I32)
             type_number = _field(builder, _field(builder, args[0], _HEAD + _TYPE, _I64), _HEAD + _NUMBER, I32)
+            wanted = ir.Constant(I32, _CONTIGUOUS_AND_ALIGNED)
+            flags = builder.and_(_field(builder, args[0], _HEAD + _FLAGS, I32), wanted)
             right = builder.icmp_signed("==", builder.sext(type_number, _I64), args[1])
-            return builder.and_(right, builder.icmp_signed("==", axes, ir.Constant(I32, ndim)))
+            right = builder.and_(right, builder.icmp_signed("==", axes, ir.Constant(I32, ndim)))
+            return builder.and_(right, builder.icmp_signed("==", flags, wanted))
 
         return types.boolean(types.int64, types.int64), codegen
 

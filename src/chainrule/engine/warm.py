@@ -64,7 +64,7 @@ def _kernels(dtype: str) -> None:
     layout = Layout.of([2, 3, 1], "tanh")
     w = layout.first_weights(np.random.default_rng(0)).astype(dtype)
     X, Y, loss = np.zeros((40, 2), dtype), np.zeros((40, 1), dtype), get_loss("squared")
-    with Run(Plan(layout, loss, get_method("adam"), dtype=dtype), w, X, Y) as run:
+    with Run(Plan(layout, loss, get_method("adam"), dtype=dtype, dropout=(0.5,)), w, X, Y) as run:
         run.epochs(np.arange(40)[None], 0.0)
     error(layout, loss, w, X, Y)
     error_and_gradient(layout, loss, w, X, Y)
