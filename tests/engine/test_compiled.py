@@ -1,16 +1,13 @@
 """Object code on disk and kernels by frames: damaged files, other arrays, a process that needs no compiler."""
 
-import hashlib
 import os
 import subprocess
 import sys
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from chainrule.engine import cache, machine
-from chainrule.engine.compiled import Kernel
 
 DOUBLE = "def function(x):\n    return 2.0 * x\n"
 
@@ -65,20 +62,11 @@ def add(x, y):
 """
 
 
-@pytest.fixture(scope="module")
-def add():
-    """A kernel of two arrays."""
-    name = f"add_{hashlib.sha256(ADD.encode()).hexdigest()}"  # what it is compiled to is kept by this name
-    module = sys.modules[name] = ModuleType(name)
-    exec(ADD, module.__dict__)
-    yield Kernel(name, "add")
-    del sys.modules[name]
-
-
 @pytest.mark.parametrize(
     "wrong", [np.zeros(2), np.zeros((2, 1), np.float32), np.zeros((2, 1), np.int64), np.zeros((2, 2))[:, :1]]
 )
-def test_an_array_of_another_type_is_refused_by_the_machine_code(add, wrong):
+def test_an_array_of_another_type_is_refused_by_the_machine_code(kernel_of, wrong):
+    add = kernel_of(ADD, "add")
     y = np.zeros((2, 1))
     add(np.ones(2), y)
     assert y.tolist() == [[1.0], [1.0]]

@@ -1,16 +1,13 @@
 """How many threads run, and for how long at a time."""
 
-import hashlib
 import sys
 import threading
 import time
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from chainrule.engine import threads
-from chainrule.engine.compiled import Kernel
 from chainrule.engine.threads import Crew, Pace, available_threads, check_threads
 
 
@@ -60,13 +57,9 @@ def mark(thread, n_threads, counter, came):
 
 
 @pytest.fixture(scope="module")
-def mark():
+def mark(kernel_of):
     """A kernel whose threads meet twice and each count their coming."""
-    name = f"mark_{hashlib.sha256(MARK.encode()).hexdigest()}"  # what it is compiled to is kept by this name
-    module = sys.modules[name] = ModuleType(name)
-    exec(MARK, module.__dict__)
-    yield Kernel(name, "mark")
-    del sys.modules[name]
+    return kernel_of(MARK, "mark")
 
 
 def test_a_crew_runs_one_kernel_after_another_on_as_many_threads_as_asked(mark):
