@@ -18,12 +18,11 @@ from .plan import aligned
 
 # A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
 SLICE_SECONDS = 0.2
-# Numbers of threads are compared by slices of this length: so many of each at first, then again after the slices with
-# these numbers (the first samples may have met something else that ran), then one in so many slices.
+# Numbers of threads are compared by slices of this length: so many of each at first, then one of another number after
+# so many seconds, twice as many each time, since the first samples may have met something else that ran.
 _SAMPLE_SECONDS = 0.005
 _SAMPLES = 3
-_EARLY_SAMPLES = (4, 10)
-_SLICES_BETWEEN_SAMPLES = 25
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
 _SHARE_OF_SLOW = 0.3
 
 
@@ -77,7 +76,7 @@ class Pace:
         self._choices, self._first = tuple(choices), max(1, first)
         self._rates: dict[int, float] = {}
         self._samples = dict.fromkeys(self._choices, 0)
-        self._slices = 0
+        self._since, self._wait, self._turn = 0.0, _FIRST_WAIT, 0
 
     def next(self) -> tuple[int, int]:
         """(threads, units of work) of the next slice."""
@@ -86,10 +85,10 @@ class Pace:
             n = min(waiting, key=lambda n: (self._samples[n], -n))
             return n, self._units(n, _SAMPLE_SECONDS)
         best = max(self._choices, key=lambda n: self._rates.get(n, 0.0))
-        self._slices += 1
-        if len(self._choices) > 1 and (self._slices in _EARLY_SAMPLES or self._slices % _SLICES_BETWEEN_SAMPLES == 0):
+        if len(self._choices) > 1 and self._since >= self._wait:
+            self._since, self._wait, self._turn = 0.0, min(2 * self._wait, _LONGEST_WAIT), self._turn + 1
             others = [n for n in self._choices if n != best]
-            other = others[self._slices // _SLICES_BETWEEN_SAMPLES % len(others)]
+            other = others[self._turn % len(others)]
             return other, self._units(other, _SAMPLE_SECONDS)
         return best, self._units(best, SLICE_SECONDS)
 
@@ -100,6 +99,7 @@ class Pace:
         """What a slice took. One that was slow counts for a part: it may have met another process."""
         rate, before = units / max(seconds, 1e-9), self._rates.get(n, 0.0)
         self._rates[n] = max(rate, before + _SHARE_OF_SLOW * (rate - before))
+        self._since += seconds
         self._samples[n] += 1
 
 
