@@ -19,7 +19,9 @@ FOLDER = Path(__file__).parents[1] / "examples" / "scikit_learn"
 OURS, THEIRS = "from chainrule import", "from sklearn.neural_network import"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
 # The first starts processes, the others fit many models.
-SLOW = {"pipeline_search", "compare_classifiers", "ensembles", "learning_curves"}
+SLOW = {
+    "pipeline_search", "compare_classifiers", "ensembles", "learning_curves", "regularisation_grid", "training_curves",
+}  # fmt: skip
 WITH_PICTURE = [name for name in SCRIPTS if "savefig" in (FOLDER / f"{name}.py").read_text(encoding="utf-8")]
 
 ROUNDING = (

@@ -23,7 +23,7 @@ def compare(net, X, Y, loss, weights, rtol=1e-8):
 
 
 # Every activation at every depth; the quick tests compile the second slopes of some.
-QUICK = {("identity", 0), ("tanh", 2), ("relu", 1), ("gelu", 2), ("softplus", 3), ("sigmoid", 1)}
+QUICK = {("identity", 0), ("tanh", 2), ("relu", 1), ("sigmoid", 3)}
 
 
 @pytest.mark.parametrize(
