@@ -35,6 +35,14 @@ def test_object_code_is_kept_and_loaded(empty, monkeypatch):
     assert list(empty.iterdir()) == [kept]
 
 
+@pytest.mark.parametrize("damage", [b"", b"{}\n", b"[1]\nx", b'{"outer": [], "sha256": "0"}\nx', b"\xff\n"])
+def test_a_damaged_file_is_not_read(tmp_path, damage):
+    (tmp_path / "x.o").write_bytes(damage)
+    assert cache._read(tmp_path / "x.o") is None
+    (tmp_path / "x.o").write_bytes(cache._packed(b"code", ["free"]))
+    assert cache._read(tmp_path / "x.o") == (b"code", ["free"])
+
+
 @pytest.mark.parametrize("damage", [b"", b'{"outer": [], "sha256": "0"}\nx', None])
 def test_a_damaged_file_is_compiled_anew(empty, monkeypatch, damage):
     cache.machine_function("double", DOUBLE, "x", "float64")
