@@ -99,11 +99,11 @@ def test_the_same_walk_twice_has_the_same_bits(row):
     np.testing.assert_array_equal(one.values, two.values)
 
 
-@ROWS
-@pytest.mark.parametrize("at", [1, 3])
-def test_a_solver_goes_on_from_its_snapshot_with_the_same_bits(row, at):
+def walked_on(row, objective, steps, at):
+    """The steps of a walk, which one that is broken off after step `at` and goes on from its snapshot repeats."""
+
     def solver():
-        return row.solver(View(Objective(residuals=curve), (4,)), **row.defaults)
+        return row.solver(View(objective, (4,)), **row.defaults)
 
     def walk(own, steps):
         return [(own.step(), own.x.tobytes(), own.value, own.report()) for _ in range(steps)]
@@ -111,10 +111,17 @@ def test_a_solver_goes_on_from_its_snapshot_with_the_same_bits(row, at):
     whole, broken, resumed = solver(), solver(), solver()
     whole.start(np.array([1.0, 1.0, -0.5, 2.0]))
     broken.start(np.array([1.0, 1.0, -0.5, 2.0]))
-    expected = walk(whole, 7)
+    expected = walk(whole, steps)
     walk(broken, at)
     resumed.restore(*broken.snapshot())
-    assert walk(resumed, 7 - at) == expected[at:]
+    assert walk(resumed, steps - at) == expected[at:]
+    return expected
+
+
+@ROWS
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_solver_goes_on_from_its_snapshot_with_the_same_bits(row, at):
+    walked_on(row, Objective(residuals=curve), 7, at)
 
 
 @ROWS
@@ -344,20 +351,8 @@ def test_a_group_that_the_data_do_not_want_is_held_at_0_and_the_descent_ends():
 def test_with_groups_it_goes_on_from_its_snapshot_with_the_same_bits(at):
     row = SECOND_ORDER["bayesian_regularisation"]
 
-    def solver():
-        groups = {"sizes": slice(0, None, 2), "rates": slice(1, None, 2)}
-        return row.solver(View(Objective(residuals=curve, groups=groups), (4,)), **row.defaults)
-
-    def walk(own, steps):
-        return [(own.step(), own.x.tobytes(), own.value, own.report()) for _ in range(steps)]
-
-    whole, broken, resumed = solver(), solver(), solver()
-    whole.start(np.array([1.0, 1.0, -0.5, 2.0]))
-    broken.start(np.array([1.0, 1.0, -0.5, 2.0]))
-    expected = walk(whole, 20)
-    walk(broken, at)
-    resumed.restore(*broken.snapshot())
-    assert walk(resumed, 20 - at) == expected[at:]
+    groups = {"sizes": slice(0, None, 2), "rates": slice(1, None, 2)}
+    expected = walked_on(row, Objective(residuals=curve, groups=groups), 20, at)
     assert expected[-1][-1]["alpha_sizes"] != expected[-1][-1]["alpha_rates"]
 
 
