@@ -15,13 +15,16 @@ from chainrule.engine.processor import PANEL_BYTES, ROWS
 
 @pytest.fixture(scope="module")
 def multiply():
-    def run(A, turned, b, panels, out, M, K, D, few):
+    def run(A, turned, b, panels, sums, out, M, K, D, few):
         if few:
             products.product_of_few(A, address(A, 0), address(b, 0), address(panels, 0), address(out, 1), M, K, D)
             return
-        products.pack(A, address(b, 0), K, D, address(panels, 0))
-        row, step = (1, M) if turned else (K, 1)
-        products.product(A, address(A, 0), row, step, address(panels, 0), address(out, 1), M, K, D)
+        products.pack(A, address(b, 0), K, D, address(panels, 0), address(sums, 1))
+        if turned:
+            spare = np.empty(K * ROWS + PANEL_BYTES, A.dtype)
+            products.product_across(A, address(A, 0), address(spare, 0), address(panels, 0), address(out, 1), M, K, D)
+        else:
+            products.product(A, address(A, 0), address(panels, 0), address(out, 1), M, K, D)
 
     from numba import njit
 
@@ -32,7 +35,7 @@ sizes = st.integers(1, 3 * ROWS + 2)
 
 
 @settings(deadline=None, max_examples=80)
-@given(sizes, st.integers(1, 40), st.integers(1, 70), st.sampled_from([np.float32, np.float64]), st.sampled_from("nct"))
+@given(sizes, st.integers(1, 40), st.integers(1, 150), st.sampled_from([np.float32, np.float64]), st.sampled_from("nct"))
 def test_a_product_of_tiles_is_the_product(multiply, M, K, D, dtype, way):
     rng = np.random.default_rng(M * 10_000 + K * 100 + D)
     A, b = rng.integers(-8, 8, (M, K)).astype(dtype), rng.integers(-8, 8, (K, D)).astype(dtype)  # exact in any order
@@ -40,9 +43,13 @@ def test_a_product_of_tiles_is_the_product(multiply, M, K, D, dtype, way):
     panels = np.full(-(-D // width) * width * K, np.nan, dtype)
     out = np.full(M * D + 2, np.nan, dtype)  # a number before and after, which must not be touched
     stored = np.ascontiguousarray(A.T) if way == "t" else A
-    multiply(stored.ravel(), way == "t", b.ravel(), panels, out, M, K, D, way == "c")
+    sums = np.full(D + 2, np.nan, dtype)
+    multiply(stored.ravel(), way == "t", b.ravel(), panels, sums, out, M, K, D, way == "c")
     np.testing.assert_array_equal(out[1:-1].reshape(M, D), A @ b)
     assert np.isnan(out[[0, -1]]).all()
+    if way != "c":
+        np.testing.assert_array_equal(sums[1:-1], b.sum(0))
+        assert np.isnan(sums[[0, -1]]).all()
 
 
 @settings(deadline=None, max_examples=20)
@@ -51,16 +58,41 @@ def test_an_entry_has_the_same_bits_in_every_tile(multiply, M, K, D):
     """Each entry is summed over k in order, so a row is predicted alike alone and among others, in any way."""
     rng = np.random.default_rng(M + 100 * K + D)
     A, b = rng.normal(size=(M, K)).astype(np.float32), rng.normal(size=(K, D)).astype(np.float32)
-    panels = np.zeros((D + 32) * K, np.float32)
+    panels, sums = np.zeros((D + 32) * K, np.float32), np.zeros(D + 2, np.float32)
     found = []
     for few in (False, True):
         out = np.zeros(M * D + 2, np.float32)
-        multiply(A.ravel(), False, b.ravel(), panels, out, M, K, D, few)
+        multiply(A.ravel(), False, b.ravel(), panels, sums, out, M, K, D, few)
         found.append(out[1:-1].reshape(M, D))
     alone = np.zeros(D + 2, np.float32)
-    multiply(A[-1].copy(), False, b.ravel(), panels, alone, 1, K, D, False)
+    multiply(A[-1].copy(), False, b.ravel(), panels, sums, alone, 1, K, D, False)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0][-1], alone[1:-1])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 70), st.integers(1, 40), st.sampled_from([np.float32, np.float64]))
+def test_a_turned_panel_is_the_transpose(turn, m, D, dtype):
+    w = np.arange(m * D + 1).astype(dtype)
+    width = PANEL_BYTES // w.itemsize
+    panels = np.full(-(-m // width) * width * D + 1, np.nan, dtype)
+    turn(w, m, D, panels)
+    for lo in range(0, m, width):
+        expected = np.zeros((D, width))
+        expected[:, : m - lo] = w[1:].reshape(m, D)[lo : lo + width].T
+        np.testing.assert_array_equal(panels[1 + lo * D :][: D * width].reshape(D, width), expected)
+    assert np.isnan(panels[0])
+
+
+@pytest.fixture(scope="module")
+def turn():
+    def run(w, m, D, panels):
+        for lo in range(0, m, PANEL_BYTES // w.itemsize):
+            products.pack_turned(w, 1, m, D, panels, 1, lo)
+
+    from numba import njit
+
+    return njit(run)
 
 
 OTHER_PROCESSOR = """

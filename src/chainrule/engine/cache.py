@@ -33,7 +33,7 @@ _HERE = Path(__file__).parent
 ROW_DEPENDS_ON = ("jit.py", "elementary.py")
 KERNEL_DEPENDS_ON = (
     "jit.py", "kernels.py", "second_order.py", "masks.py", "columns.py", "records.py", "products.py", "tiles.py",
-    "processor.py",
+    "panels.py", "vectors.py", "processor.py",
 )  # fmt: skip
 
 

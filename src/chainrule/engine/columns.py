@@ -8,7 +8,7 @@ from __future__ import annotations
 INPUTS, OUTPUTS, ACTIVATION, SLOPE, AT_A, AT_B, AT_PANELS, AT_TURNED = range(8)
 AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, TRAINED = range(8, 14)
 # `tail` has the offsets of what else a shard keeps.
-INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE = range(5)
+INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE, SPARE = range(6)
 # Entries of `rules`, the numbers of a plan that belong to no row: α of the squared penalty, of the absolute one,
 # decoupled decay of weights, bound on the gradient's norm (0: none).
 ALPHA, L1, DECAY, CLIP = range(4)

@@ -17,9 +17,15 @@ from .machine import called_from_python
 _BY_ADDRESS = {
     "product": (
         "products",
-        "pnnppnnn",
-        "a_, row_stride, k_stride, panels_, out_, M, K, D",
-        "a, address(a, 0), row_stride, k_stride, address(array(panels_, 1), 0), address(array(out_, 1), 0), M, K, D",
+        "pppnnn",
+        "a_, panels_, out_, M, K, D",
+        "a, address(a, 0), address(array(panels_, 1), 0), address(array(out_, 1), 0), M, K, D",
+    ),
+    "product_across": (
+        "products",
+        "ppppnnn",
+        "a_, spare_, panels_, out_, M, K, D",
+        "a, address(a, 0), address(array(spare_, 1), 0), address(array(panels_, 1), 0), address(array(out_, 1), 0), M, K, D",
     ),
     "product_of_few": (
         "products",

@@ -33,15 +33,16 @@ from chainrule.engine.columns import (
     PIECE,
     ROW_WEIGHTS,
     SLOPE,
+    SPARE,
     TARGETS,
     TASKS,
     TRAINED,
 )  # fmt: skip
 from chainrule.engine.jit import address, atomic_add, atomic_load, call, compiled, copy, entry, give_way, written_out
 from chainrule.engine.masks import keyed
+from chainrule.engine.panels import pack_columns
 from chainrule.engine.processor import PANEL_BYTES
 from chainrule.engine.products import pack, pack_turned
-from chainrule.engine.tiles import pack_columns
 
 SPINS_BEFORE_YIELD = 4_000
 SPINS_BEFORE_SLEEP = 5_000
@@ -88,7 +89,7 @@ def forward(net, x, n, work, s, tail, key, rows, lo):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
         z = address(work, stride + layers[l, AT_Z])
         if net.panels.size > 0:
-            call(net.product, (a, m, 1, address(net.panels, layers[l, AT_PANELS]), z, n, m, D))
+            call(net.product, (a, address(net.panels, layers[l, AT_PANELS]), z, n, m, D))
         else:
             spare = address(work, stride + tail[PACKED])
             call(net.product_of_few, (a, address(net.w, layers[l, AT_A]), spare, z, n, m, D))
@@ -135,8 +136,7 @@ def backward(net, x, n, work, s, tail, g):
     """The chain rule from the last delta down to every A_l and b_l that is trained; g is the address of K numbers."""
     layers = net.layers
     size, stride, L = work.itemsize, work.shape[1] * s, layers.shape[0]
-    packed = address(work, stride + tail[PACKED])
-    one = address(work, stride + tail[PACKED] - 1)  # the number before the panels is a 1
+    packed, spare = address(work, stride + tail[PACKED]), address(work, stride + tail[SPARE])
     lowest = 0
     while lowest < L - 1 and layers[lowest, TRAINED] == 0:
         lowest += 1
@@ -145,13 +145,12 @@ def backward(net, x, n, work, s, tail, g):
         delta = address(work, stride + layers[l, AT_DELTA])
         if layers[l, TRAINED] != 0:
             below = x if l == 0 else address(work, stride + layers[l - 1, AT_PASSED])
-            pack(work, delta, n, D, packed)
-            call(net.product, (below, 1, m, packed, g + layers[l, AT_A] * size, m, n, D))
-            call(net.product, (one, 0, 0, packed, g + layers[l, AT_B] * size, 1, n, D))  # Σ over the rows
+            pack(work, delta, n, D, packed, g + layers[l, AT_B] * size)
+            call(net.product_across, (below, spare, packed, g + layers[l, AT_A] * size, m, n, D))
         if l > lowest:
             passed = layers[l - 1, AT_DELTA]
             turned = address(net.panels, layers[l, AT_TURNED])
-            call(net.product, (delta, D, 1, turned, address(work, stride + passed), n, D, m))
+            call(net.product, (delta, turned, address(work, stride + passed), n, D, m))
             if net.drop != 0 and net.dropout[l - 1] > 0.0:
                 at_keep = layers[l - 1, AT_KEEP]
                 for i in range(n * m):

@@ -13,7 +13,7 @@ from chainrule.descent.methods import Method
 from chainrule.network import ACTIVATIONS, Layout, Loss, uses_link
 
 from .compiled import address_of
-from .processor import PANEL_BYTES
+from .processor import PANEL_BYTES, ROWS
 from .records import Desk, Net
 from .source import activation_address, loss_address, needs_z, slope_address
 
@@ -218,9 +218,9 @@ class Wiring:
             at_passed, at_keep = (self._take(block), self._take(block)) if drops else (at_value, 0)
             places = (at_value, at_z, at_delta, at_passed, at_keep)
             lines.append(self._line(l, True, panels[l], places, l + 1 not in frozen))
-        self._take(_ALIGN)  # the kernels want a 1 before the panels, see `desk`
         tail.append(self._take(max(self._panel_size(self.rows, D) for D in layout.sizes[1:])))
         tail.append(self._take(layout.K))
+        tail.append(self._take(self.rows * ROWS + self._width))
         return np.array(lines, np.int64), np.array(tail, np.int64), self._size, panels_size
 
     def for_prediction(self) -> tuple[np.ndarray, np.ndarray, int, int]:
@@ -235,20 +235,21 @@ class Wiring:
             places = (at_value, at_z if needs_z(self.activations[l]) else at_value, 0, at_value, 0)
             lines.append(self._line(l, False, panels[l], places, True))
         spare = self._take(max(self._width * m for m in self.layout.sizes[:-1]))
-        return np.array(lines, np.int64), np.array([0, 0, 0, spare, 0], np.int64), self._size, panels_size
+        return np.array(lines, np.int64), np.array([0, 0, 0, spare, 0, 0], np.int64), self._size, panels_size
 
     def net(self, w: np.ndarray, layers: np.ndarray, panels_size: int, dropout: np.ndarray = NOTHING) -> Net:
         """The bundle for the kernels; without room for panels they read w itself."""
         panels = aligned((panels_size,), self.dtype)
         product = address_of("product", self.dtype)
+        across = address_of("product_across", self.dtype) if self.loss else 0
         of_few = 0 if panels_size else address_of("product_of_few", self.dtype)
         drop = address_of("drop", self.dtype) if dropout.size else 0
-        return Net(w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout, product, of_few, drop)
+        products = product, across, of_few
+        return Net(w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout, *products, drop)
 
 
 def desk(shards: int, size: int, tail: np.ndarray, K: int, dtype: Any) -> Desk:
     """Room for shards to work in."""
     work = aligned((shards, size), dtype)
-    work[:, tail[3] - 1] = 1.0  # Σ over rows is a product with ones
     line = -(-K // _ALIGN) * _ALIGN
     return Desk(work, tail, aligned((shards, line), dtype), np.zeros((shards, 8)))

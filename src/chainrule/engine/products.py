@@ -2,23 +2,52 @@
 
 # mypy: ignore-errors
 
-from chainrule.engine.jit import compiled, written_out
+from chainrule.engine.jit import address, compiled, written_out
+from chainrule.engine.panels import pack_and_sum, pack_columns, pack_rows_across, turn_block
 from chainrule.engine.processor import PANEL_BYTES, ROWS
-from chainrule.engine.tiles import pack_columns, tile
+from chainrule.engine.tiles import tile, tile_across
+
+# Aᵀ is packed where so many panels of B read it: it costs as much as half a panel.
+_PANELS_WORTH_PACKING = 6
 
 
 @written_out
-def product(like, a, row_stride, k_stride, panels, out, M, K, D):
-    """out (M × D) = A B, A read with its strides from address a, B packed in panels; `like` gives the float width."""
+def height(left):
+    """Rows of the next tile of so many that are left: the last two share what is more than one has."""
+    return min(ROWS, left) if left <= ROWS or left >= 2 * ROWS else (left + 1) // 2
+
+
+@written_out
+def product(like, a, panels, out, M, K, D):
+    """out (M × D) = A B, A at address a, B packed in panels; `like` gives the float width."""
     size = like.itemsize
     width = PANEL_BYTES // size
     for lo in range(0, D, width):
-        columns = min(width, D - lo)
-        for i in range(0, M, ROWS):
-            tile(
-                like, a + i * row_stride * size, row_stride, k_stride, panels + lo * K * size, width,
-                out + (i * D + lo) * size, D, min(ROWS, M - i), K, columns,
+        columns, i = min(width, D - lo), 0
+        while i < M:
+            rows = height(M - i)
+            to = out + (i * D + lo) * size
+            tile(like, a + i * K * size, K, panels + lo * K * size, width, to, D, rows, K, columns)
+            i += rows
+
+
+@written_out
+def product_across(like, a, spare, panels, out, M, K, D):
+    """out (M × D) = Aᵀ B, where A is K × M; address `spare` has room for K lines of ROWS numbers and a vector."""
+    size = like.itemsize
+    width = PANEL_BYTES // size
+    i = 0
+    while i < M:
+        rows, from_, stride = height(M - i), a + i * size, M
+        if D > _PANELS_WORTH_PACKING * width and K > ROWS:
+            pack_rows_across(like, from_, M, spare, K, rows)
+            from_, stride = spare, ROWS
+        for lo in range(0, D, width):
+            to = out + (i * D + lo) * size
+            tile_across(
+                like, from_, stride, panels + lo * K * size, width, to, D, rows, K, min(width, D - lo)
             )  # fmt: skip
+        i += rows
 
 
 @written_out
@@ -33,27 +62,32 @@ def product_of_few(like, a, b, spare, out, M, K, D):
             from_, stride = spare, width
         for i in range(0, M, ROWS):
             to = out + (i * D + lo) * size
-            tile(like, a + i * K * size, K, 1, from_, stride, to, D, min(ROWS, M - i), K, columns)
+            tile(like, a + i * K * size, K, from_, stride, to, D, min(ROWS, M - i), K, columns)
 
 
 @compiled
-def pack(like, b, K, D, panels):
-    """The K × D numbers at address b as panels: zeros fill the last one up."""
+def pack(like, b, K, D, panels, sums):
+    """The K × D numbers at address b as panels: zeros fill the last one up. Sums of the columns go to address `sums`."""
     size = like.itemsize
     width = PANEL_BYTES // size
     for lo in range(0, D, width):
-        pack_columns(like, b + lo * size, D, panels + lo * K * size, K, min(width, D - lo))
+        pack_and_sum(like, b + lo * size, D, panels + lo * K * size, K, min(width, D - lo), sums + lo * size)
 
 
 @compiled
 def pack_turned(w, at, m, D, panels, to, lo):
     """The panel from column lo on of the D × m matrix Aᵀ, where A is m × D at offset `at` of w."""
     width = PANEL_BYTES // w.itemsize
+    lanes, columns = width // 2, min(width, m - lo)
     to += lo * D
-    for j in range(min(width, m - lo)):
+    for j in range(0, columns, lanes):
         start = at + (lo + j) * D
-        for k in range(D):
-            panels[to + k * width + j] = w[start + k]
-    for j in range(m - lo, width):
+        blocks = D // lanes * lanes if j + lanes <= columns else 0
+        for k in range(0, blocks, lanes):
+            turn_block(w, address(w, start + k), D, address(panels, to + k * width + j), width)
+        for i in range(min(lanes, columns - j)):
+            for k in range(blocks, D):
+                panels[to + k * width + j + i] = w[start + i * D + k]
+    for j in range(columns, width):
         for k in range(D):
             panels[to + k * width + j] = 0.0

@@ -18,6 +18,7 @@ class Net(NamedTuple):
     loss_parameters: np.ndarray  # float64
     dropout: np.ndarray  # a rate a layer, or nothing, float64
     product: int  # the address of the matrix product, in this float width
+    product_across: int  # and of that with Aᵀ; 0 where no gradient is wanted
     product_of_few: int  # and of that for few rows, where there are no panels; else 0
     drop: int  # the address of dropout, in this float width; 0: there is none
 

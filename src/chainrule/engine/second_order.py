@@ -23,11 +23,13 @@ from chainrule.engine.columns import (
     PIECE,
     ROW_WEIGHTS,
     SLOPE,
+    SPARE,
 )  # fmt: skip
 from chainrule.engine.jit import address, call, compiled, copy, entry
 from chainrule.engine.kernels import backward, enter, fetch, forward, meet, multiply_slope, pack, pack_weights
+from chainrule.engine.panels import pack_columns
 from chainrule.engine.processor import PANEL_BYTES, ROWS
-from chainrule.engine.tiles import pack_columns, tile
+from chainrule.engine.tiles import tile_across
 
 # Columns of `places`, where a layer's entries stand within a line of the Jacobian of one output.
 IN_LINE_A, IN_LINE_B = range(2)
@@ -73,18 +75,18 @@ def one_output_down(net, o, n, work, s):
     for l in range(last - 1, 0, -1):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
         delta, turned = address(work, stride + layers[l, AT_DELTA]), address(net.panels, layers[l, AT_TURNED])
-        call(net.product, (delta, D, 1, turned, address(work, stride + layers[l - 1, AT_DELTA]), n, D, m))
+        call(net.product, (delta, turned, address(work, stride + layers[l - 1, AT_DELTA]), n, D, m))
         multiply_slope(net, l - 1, n, work, s)
 
 
 @compiled
-def write_lines(net, x, o, n, work, s, places, line, to):
+def write_lines(net, x, o, n, work, s, tail, places, line, to):
     """∂e_{io}/∂w of n rows to address `to`, a line each, without the zeros of the other outputs' own parameters.
 
     A layer's part of a line is a product over k = 1: of what it was given, a column, and its delta, a row.
     """
     layers, size, stride = net.layers, work.itemsize, work.shape[1] * s
-    last = layers.shape[0] - 1
+    last, spare = layers.shape[0] - 1, address(work, stride + tail[SPARE])
     for l in range(last + 1):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
         width, first = (1, o) if l == last else (D, 0)
@@ -93,7 +95,7 @@ def write_lines(net, x, o, n, work, s, places, line, to):
         at_A, at_b = to + places[l, IN_LINE_A] * size, to + places[l, IN_LINE_B] * size
         for i in range(n):
             d = delta + i * D * size
-            call(net.product, (below + i * m * size, 1, 0, d, at_A + i * line * size, m, 1, width))
+            call(net.product_across, (below + i * m * size, spare, d, at_A + i * line * size, m, 1, width))
             copy(at_b + i * line * size, d, width * size)
 
 
@@ -114,7 +116,7 @@ def jacobian_lines(thread, n_threads, counter, net, rows, desk, at_once, lo, hi,
         for o in range(D):
             one_output_down(net, o, n, work, thread)
             to = address(lines, (o * lines.shape[1] + begin - lo) * lines.shape[2])
-            write_lines(net, x, o, n, work, thread, places, lines.shape[2], to)
+            write_lines(net, x, o, n, work, thread, tail, places, lines.shape[2], to)
     meet(counter, n_threads, target + n_threads)
     return 0.0
 
@@ -151,7 +153,7 @@ def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, p
         for j in range(thread * width, line, n_threads * width):
             count, panel = min(width, line - j), address(panels, j * n)
             pack_columns(lines, at + j * size, line, panel, n, count)
-            tile(lines, its, 1, e.shape[1], panel, width, to, width, 1, n, count)
+            tile_across(lines, its, e.shape[1], panel, width, to, width, 1, n, count)
             for q in range(count):
                 g[columns[o, j + q]] += part[thread, q]
         for i in range(0, line, ROWS):
@@ -159,7 +161,7 @@ def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, p
             first = i // width // n_threads * n_threads + thread
             for j in range(first * width, line, n_threads * width):
                 count = min(width, line - j)
-                tile(lines, at + i * size, 1, line, address(panels, j * n), width, to, width, height, n, count)
+                tile_across(lines, at + i * size, line, address(panels, j * n), width, to, width, height, n, count)
                 add_tile(part, thread, i, height, j, count, columns, o, G)
     meet(counter, n_threads, target + n_threads)
     return 0.0
@@ -202,17 +204,15 @@ def turn_forward(net, along, x, n, work, s, turned, spare):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
         r_z, at_b = turned[l, R_Z], layers[l, AT_B]
         below = x if l == 0 else address(work, stride + layers[l - 1, AT_VALUE])
-        call(
-            net.product,
-            (below, m, 1, address(along.panels, layers[l, AT_PANELS]), address(work, stride + r_z), n, m, D),
-        )
+        its = address(along.panels, layers[l, AT_PANELS])
+        call(net.product, (below, its, address(work, stride + r_z), n, m, D))
         for i in range(n):
             for j in range(D):
                 work[s, r_z + i * D + j] += along.w[at_b + j]
         if l > 0:
             r_below = address(work, stride + turned[l - 1, R_VALUE])
             block = address(work, stride + spare[BLOCK])
-            call(net.product, (r_below, m, 1, address(net.panels, layers[l, AT_PANELS]), block, n, m, D))
+            call(net.product, (r_below, address(net.panels, layers[l, AT_PANELS]), block, n, m, D))
             for i in range(n * D):
                 work[s, r_z + i] += work[s, spare[BLOCK] + i]
         r_value = address(work, stride + turned[l, R_VALUE])
@@ -237,29 +237,29 @@ def bend(net, l, n, work, s, turned):
 def turn_backward(net, along, x, n, work, s, tail, turned, spare):
     """R{∇E} of n rows into the shard's piece, from the last delta and R{delta} down."""
     layers, size, stride = net.layers, work.itemsize, work.shape[1] * s
-    packed, one = address(work, stride + tail[PACKED]), address(work, stride + tail[PACKED] - 1)
+    packed, room = address(work, stride + tail[PACKED]), address(work, stride + tail[SPARE])
     g, g_2 = address(work, stride + tail[PIECE]), address(work, stride + spare[PIECE_2])
     for l in range(layers.shape[0] - 1, -1, -1):
         m, D, at_A = layers[l, INPUTS], layers[l, OUTPUTS], layers[l, AT_A]
         delta = address(work, stride + layers[l, AT_DELTA])
         r_delta = address(work, stride + turned[l, R_DELTA])
         below = x if l == 0 else address(work, stride + layers[l - 1, AT_VALUE])
-        pack(work, r_delta, n, D, packed)
-        call(net.product, (below, 1, m, packed, g + at_A * size, m, n, D))
-        call(net.product, (one, 0, 0, packed, g + layers[l, AT_B] * size, 1, n, D))
+        pack(work, r_delta, n, D, packed, g + layers[l, AT_B] * size)
+        call(net.product_across, (below, room, packed, g + at_A * size, m, n, D))
         if l == 0:
             return
-        pack(work, delta, n, D, packed)
-        call(net.product, (address(work, stride + turned[l - 1, R_VALUE]), 1, m, packed, g_2 + at_A * size, m, n, D))
+        pack(work, delta, n, D, packed, g_2 + layers[l, AT_B] * size)
+        r_below = address(work, stride + turned[l - 1, R_VALUE])
+        call(net.product_across, (r_below, room, packed, g_2 + at_A * size, m, n, D))
         for i in range(at_A, at_A + m * D):
             work[s, tail[PIECE] + i] += work[s, spare[PIECE_2] + i]
         r_passed, block = turned[l - 1, R_DELTA], address(work, stride + spare[BLOCK])
         own, its = address(net.panels, layers[l, AT_TURNED]), address(along.panels, layers[l, AT_TURNED])
-        call(net.product, (r_delta, D, 1, own, address(work, stride + r_passed), n, D, m))
-        call(net.product, (delta, D, 1, its, block, n, D, m))
+        call(net.product, (r_delta, own, address(work, stride + r_passed), n, D, m))
+        call(net.product, (delta, its, block, n, D, m))
         for i in range(n * m):
             work[s, r_passed + i] += work[s, spare[BLOCK] + i]
-        call(net.product, (delta, D, 1, own, address(work, stride + layers[l - 1, AT_DELTA]), n, D, m))
+        call(net.product, (delta, own, address(work, stride + layers[l - 1, AT_DELTA]), n, D, m))
         bend(net, l - 1, n, work, s, turned)
 
 
