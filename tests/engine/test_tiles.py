@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chainrule.engine import products
 from chainrule.engine.jit import address
-from chainrule.engine.processor import PANEL_BYTES, ROWS
+from chainrule.engine.processor import BLOCKS_AT_ONCE, PANEL_BYTES, ROWS
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def multiply():
             return
         products.pack(A, address(b, 0), K, D, address(panels, 0), address(sums, 1))
         if turned:
-            spare = np.empty(K * ROWS + PANEL_BYTES, A.dtype)
+            spare = np.empty(K * ROWS * BLOCKS_AT_ONCE + PANEL_BYTES, A.dtype)
             products.product_across(A, address(A, 0), address(spare, 0), address(panels, 0), address(out, 1), M, K, D)
         else:
             products.product(A, address(A, 0), address(panels, 0), address(out, 1), M, K, D)
@@ -31,7 +31,7 @@ def multiply():
     return njit(run)
 
 
-sizes = st.integers(1, 3 * ROWS + 2)
+sizes = st.integers(1, 3 * ROWS + 2) | st.integers(1, (2 * BLOCKS_AT_ONCE + 1) * ROWS)
 
 
 @settings(deadline=None, max_examples=80)

@@ -13,7 +13,7 @@ from chainrule.descent.methods import Method
 from chainrule.network import ACTIVATIONS, Layout, Loss, uses_link
 
 from .compiled import address_of
-from .processor import PANEL_BYTES, ROWS
+from .processor import BLOCKS_AT_ONCE, PANEL_BYTES, ROWS
 from .records import Desk, Net
 from .source import activation_address, loss_address, needs_z, slope_address
 
@@ -220,7 +220,7 @@ class Wiring:
             lines.append(self._line(l, True, panels[l], places, l + 1 not in frozen))
         tail.append(self._take(max(self._panel_size(self.rows, D) for D in layout.sizes[1:])))
         tail.append(self._take(layout.K))
-        tail.append(self._take(self.rows * ROWS + self._width))
+        tail.append(self._take(self.rows * ROWS * BLOCKS_AT_ONCE + self._width))
         return np.array(lines, np.int64), np.array(tail, np.int64), self._size, panels_size
 
     def for_prediction(self) -> tuple[np.ndarray, np.ndarray, int, int]:

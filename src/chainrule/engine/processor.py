@@ -20,3 +20,5 @@ VECTOR, REGISTERS = vector_unit()
 ROWS = {16: 6, 32: 12}[REGISTERS]
 # A line of a panel: two vectors.
 PANEL_BYTES = 2 * VECTOR
+# Blocks of ROWS columns of a matrix that are packed at once, to be read as Aᵀ.
+BLOCKS_AT_ONCE = 8

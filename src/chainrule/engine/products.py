@@ -4,11 +4,12 @@
 
 from chainrule.engine.jit import address, compiled, written_out
 from chainrule.engine.panels import pack_and_sum, pack_columns, pack_rows_across, turn_block
-from chainrule.engine.processor import PANEL_BYTES, ROWS
+from chainrule.engine.processor import BLOCKS_AT_ONCE, PANEL_BYTES, ROWS
 from chainrule.engine.tiles import tile, tile_across
 
-# Aᵀ is packed where so many panels of B read it: it costs as much as half a panel.
-_PANELS_WORTH_PACKING = 6
+# Aᵀ is packed where more panels of B than this read it, so many lines of A at a time.
+_PANELS_WORTH_PACKING = 8
+_LINES_AT_ONCE = 16
 
 
 @written_out
@@ -31,23 +32,43 @@ def product(like, a, panels, out, M, K, D):
             i += rows
 
 
+@compiled
+def pack_across(like, a, i, M, K, spare):
+    """The blocks of Aᵀ from row i on that are packed at once, each K lines of ROWS numbers; A is K × M.
+
+    A few lines of A for all blocks, then the next few: the cache keeps few lines that lie a power of two apart.
+    """
+    size = like.itemsize
+    for k in range(0, K, _LINES_AT_ONCE):
+        lines, j, to = min(_LINES_AT_ONCE, K - k), i, spare + k * ROWS * size
+        for _ in range(BLOCKS_AT_ONCE):
+            rows = height(M - j)
+            pack_rows_across(like, a + (k * M + j) * size, M, to, lines, rows)
+            j += rows
+            to += K * ROWS * size
+            if j == M:
+                break
+
+
 @written_out
 def product_across(like, a, spare, panels, out, M, K, D):
-    """out (M × D) = Aᵀ B, where A is K × M; address `spare` has room for K lines of ROWS numbers and a vector."""
+    """out (M × D) = Aᵀ B, where A is K × M; address `spare` has room for BLOCKS_AT_ONCE × K × ROWS numbers and a vector.
+    """
     size = like.itemsize
     width = PANEL_BYTES // size
-    i = 0
+    packs = D > _PANELS_WORTH_PACKING * width and K > ROWS
+    i, block = 0, 0
     while i < M:
+        if packs and block % BLOCKS_AT_ONCE == 0:
+            pack_across(like, a, i, M, K, spare)
         rows, from_, stride = height(M - i), a + i * size, M
-        if D > _PANELS_WORTH_PACKING * width and K > ROWS:
-            pack_rows_across(like, from_, M, spare, K, rows)
-            from_, stride = spare, ROWS
+        if packs:
+            from_, stride = spare + block % BLOCKS_AT_ONCE * K * ROWS * size, ROWS
         for lo in range(0, D, width):
-            to = out + (i * D + lo) * size
-            tile_across(
-                like, from_, stride, panels + lo * K * size, width, to, D, rows, K, min(width, D - lo)
-            )  # fmt: skip
+            panel, to, columns = panels + lo * K * size, out + (i * D + lo) * size, min(width, D - lo)
+            tile_across(like, from_, stride, panel, width, to, D, rows, K, columns)
         i += rows
+        block += 1
 
 
 @written_out
