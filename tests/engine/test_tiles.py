@@ -35,7 +35,9 @@ sizes = st.integers(1, 3 * ROWS + 2) | st.integers(1, (2 * BLOCKS_AT_ONCE + 1) *
 
 
 @settings(deadline=None, max_examples=80)
-@given(sizes, st.integers(1, 40), st.integers(1, 150), st.sampled_from([np.float32, np.float64]), st.sampled_from("nct"))
+@given(
+    sizes, st.integers(1, 40), st.integers(1, 150), st.sampled_from([np.float32, np.float64]), st.sampled_from("nct")
+)
 def test_a_product_of_tiles_is_the_product(multiply, M, K, D, dtype, way):
     rng = np.random.default_rng(M * 10_000 + K * 100 + D)
     A, b = rng.integers(-8, 8, (M, K)).astype(dtype), rng.integers(-8, 8, (K, D)).astype(dtype)  # exact in any order

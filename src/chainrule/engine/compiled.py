@@ -25,7 +25,8 @@ _BY_ADDRESS = {
         "products",
         "ppppnnn",
         "a_, spare_, panels_, out_, M, K, D",
-        "a, address(a, 0), address(array(spare_, 1), 0), address(array(panels_, 1), 0), address(array(out_, 1), 0), M, K, D",
+        "a, address(a, 0), address(array(spare_, 1), 0), address(array(panels_, 1), 0), address(array(out_, 1), 0), "
+        "M, K, D",
     ),
     "product_of_few": (
         "products",

@@ -46,7 +46,8 @@ def _pack_function(module: ir.Module, number: ir.Type, line: int, summed: bool) 
     def body(state: list[Any]) -> list[Any]:
         b, at, *totals = state
         values = [
-            masked_load(builder, builder.gep(b, [whole(j)]), mask, vector) for j, mask in zip(starts, masks, strict=True)
+            masked_load(builder, builder.gep(b, [whole(j)]), mask, vector)
+            for j, mask in zip(starts, masks, strict=True)
         ]
         for j, value in zip(starts, values, strict=True):
             store(builder, value, builder.gep(at, [whole(j)]))

@@ -52,11 +52,10 @@ def pack_across(like, a, i, M, K, spare):
 
 @written_out
 def product_across(like, a, spare, panels, out, M, K, D):
-    """out (M × D) = Aᵀ B, where A is K × M; address `spare` has room for BLOCKS_AT_ONCE × K × ROWS numbers and a vector.
-    """
+    """out (M × D) = Aᵀ B, A is K × M; address `spare` has room for BLOCKS_AT_ONCE × K × ROWS numbers and a vector."""
     size = like.itemsize
     width = PANEL_BYTES // size
-    packs = D > _PANELS_WORTH_PACKING * width and K > ROWS
+    packs = _PANELS_WORTH_PACKING * width < D and K > ROWS
     i, block = 0, 0
     while i < M:
         if packs and block % BLOCKS_AT_ONCE == 0:
@@ -88,7 +87,7 @@ def product_of_few(like, a, b, spare, out, M, K, D):
 
 @compiled
 def pack(like, b, K, D, panels, sums):
-    """The K × D numbers at address b as panels: zeros fill the last one up. Sums of the columns go to address `sums`."""
+    """The K × D numbers at address b as panels, filled up with zeros; the sums of the columns go to address `sums`."""
     size = like.itemsize
     width = PANEL_BYTES // size
     for lo in range(0, D, width):

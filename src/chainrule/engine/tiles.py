@@ -19,7 +19,6 @@ from numba.extending import intrinsic
 from chainrule.engine.processor import ROWS
 from chainrule.engine.vectors import (
     I64,
-    bytes_of,
     declared,
     function_of,
     letters,
