@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chainrule.engine import products
@@ -21,7 +21,7 @@ def multiply():
             return
         products.pack(A, address(b, 0), K, D, address(panels, 0), address(sums, 1))
         if turned:
-            spare = np.empty(K * ROWS * BLOCKS_AT_ONCE + PANEL_BYTES, A.dtype)
+            spare = np.empty((K + 1) * ROWS * BLOCKS_AT_ONCE, A.dtype)
             products.product_across(A, address(A, 0), address(spare, 0), address(panels, 0), address(out, 1), M, K, D)
         else:
             products.product(A, address(A, 0), address(panels, 0), address(out, 1), M, K, D)
@@ -38,6 +38,8 @@ sizes = st.integers(1, 3 * ROWS + 2) | st.integers(1, (2 * BLOCKS_AT_ONCE + 1) *
 @given(
     sizes, st.integers(1, 40), st.integers(1, 150), st.sampled_from([np.float32, np.float64]), st.sampled_from("nct")
 )
+@example((BLOCKS_AT_ONCE + 1) * ROWS + 1, 40, 300, np.float32, "t")  # packed by parts, in more than one round
+@example((BLOCKS_AT_ONCE + 1) * ROWS + 1, 40, 300, np.float64, "t")
 def test_a_product_of_tiles_is_the_product(multiply, M, K, D, dtype, way):
     rng = np.random.default_rng(M * 10_000 + K * 100 + D)
     A, b = rng.integers(-8, 8, (M, K)).astype(dtype), rng.integers(-8, 8, (K, D)).astype(dtype)  # exact in any order

@@ -220,7 +220,7 @@ class Wiring:
             lines.append(self._line(l, True, panels[l], places, l + 1 not in frozen))
         tail.append(self._take(max(self._panel_size(self.rows, D) for D in layout.sizes[1:])))
         tail.append(self._take(layout.K))
-        tail.append(self._take(self.rows * ROWS * BLOCKS_AT_ONCE + self._width))
+        tail.append(self._take((self.rows + 1) * ROWS * BLOCKS_AT_ONCE))
         return np.array(lines, np.int64), np.array(tail, np.int64), self._size, panels_size
 
     def for_prediction(self) -> tuple[np.ndarray, np.ndarray, int, int]:

@@ -34,7 +34,8 @@ def product(like, a, panels, out, M, K, D):
 
 @compiled
 def pack_across(like, a, i, M, K, spare):
-    """The blocks of Aᵀ from row i on that are packed at once, each K lines of ROWS numbers; A is K × M.
+    """The blocks of Aᵀ from row i on that are packed at once, each K lines of ROWS numbers and one that takes what is
+    written behind them; A is K × M.
 
     A few lines of A for all blocks, then the next few: the cache keeps few lines that lie a power of two apart.
     """
@@ -45,14 +46,14 @@ def pack_across(like, a, i, M, K, spare):
             rows = height(M - j)
             pack_rows_across(like, a + (k * M + j) * size, M, to, lines, rows)
             j += rows
-            to += K * ROWS * size
+            to += (K + 1) * ROWS * size
             if j == M:
                 break
 
 
 @written_out
 def product_across(like, a, spare, panels, out, M, K, D):
-    """out (M × D) = Aᵀ B, A is K × M; address `spare` has room for BLOCKS_AT_ONCE × K × ROWS numbers and a vector."""
+    """out (M × D) = Aᵀ B, A is K × M; address `spare` has room for BLOCKS_AT_ONCE × (K + 1) × ROWS numbers."""
     size = like.itemsize
     width = PANEL_BYTES // size
     packs = _PANELS_WORTH_PACKING * width < D and K > ROWS
@@ -62,7 +63,7 @@ def product_across(like, a, spare, panels, out, M, K, D):
             pack_across(like, a, i, M, K, spare)
         rows, from_, stride = height(M - i), a + i * size, M
         if packs:
-            from_, stride = spare + block % BLOCKS_AT_ONCE * K * ROWS * size, ROWS
+            from_, stride = spare + block % BLOCKS_AT_ONCE * (K + 1) * ROWS * size, ROWS
         for lo in range(0, D, width):
             panel, to, columns = panels + lo * K * size, out + (i * D + lo) * size, min(width, D - lo)
             tile_across(like, from_, stride, panel, width, to, D, rows, K, columns)
