@@ -115,8 +115,8 @@ from chainrule.descent import get_method
 from chainrule.network import Layout, eager_error, get_loss
 from chainrule.calculus import grad
 rng = np.random.default_rng(0)
-net = Network([9, 37, 21, 3], "tanh", seed=0)
-X, Y = rng.normal(size=(300, 9)), rng.normal(size=(300, 3))
+net = Network([29, 150, 21, 3], "tanh", seed=0)
+X, Y = rng.normal(size=(300, 29)), rng.normal(size=(300, 3))
 exact = grad(lambda w: eager_error(net.layout, get_loss("squared"), w, X, Y))(net.w)
 np.testing.assert_allclose(net.gradient(X, Y), exact, rtol=1e-10, atol=1e-11)
 np.testing.assert_allclose(net(X[:5]), net(X)[:5], rtol=1e-12)
