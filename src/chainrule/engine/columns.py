@@ -7,7 +7,7 @@ from __future__ import annotations
 # factors within a shard's line), and whether the layer is trained. What is passed on is a_l, but with dropout.
 INPUTS, OUTPUTS, ACTIVATION, SLOPE, AT_A, AT_B, AT_PANELS, AT_TURNED = range(8)
 AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, TRAINED = range(8, 14)
-# `tail` has the offsets of what else a shard keeps.
+# `tail` has the offsets of what else a shard keeps: its rows, the panels of a delta, a gradient, a packed Aᵀ.
 INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE, SPARE = range(6)
 # Entries of `rules`, the numbers of a plan that belong to no row: α of the squared penalty, of the absolute one,
 # decoupled decay of weights, bound on the gradient's norm (0: none).

@@ -85,8 +85,13 @@ def _products(builder: ir.IRBuilder, number: ir.Type, shape: tuple[int, int, boo
         return body
 
     state = [A, B, *[ir.Constant(vector, None)] * (rows * vectors)]
-    state = repeat(builder, builder.sdiv(K, whole(_STEPS)), state, round_of(_STEPS))
-    state = repeat(builder, builder.srem(K, whole(_STEPS)), state, round_of(1))
+    left = K
+    if (
+        rows == ROWS and vectors == 2
+    ):  # the tile that nearly all of a product is made of; code for the others would double
+        state = repeat(builder, builder.sdiv(K, whole(_STEPS)), state, round_of(_STEPS))
+        left = builder.srem(K, whole(_STEPS))
+    state = repeat(builder, left, state, round_of(1))
     return [state[2 + i * vectors :][:vectors] for i in range(rows)]
 
 

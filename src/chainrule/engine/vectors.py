@@ -98,23 +98,16 @@ def store_first(builder: ir.IRBuilder, values: list[Any], pointers: list[Any], c
     on some processors."""
     half = values[0].type.count // 2
     while half:
-        rest = list(range(half, 2 * half)) if half > 1 else [1]
+        first = [_part(builder, value, list(range(half))) for value in values]
+        rest = [_part(builder, value, list(range(half, 2 * half))) for value in values]
+        further = [builder.gep(pointer, [whole(half)]) for pointer in pointers]
         before = builder.block
         with builder.if_then(builder.icmp_signed("!=", builder.and_(count, whole(half)), whole(0))):
-            for value, pointer in zip(values, pointers, strict=True):
-                store(builder, _part(builder, value, list(range(half))), pointer)
-            beyond = [_part(builder, value, rest) for value in values]
-            further = [builder.gep(pointer, [whole(half)]) for pointer in pointers]
+            for value, pointer in zip(first, pointers, strict=True):
+                store(builder, value, pointer)
             inside = builder.block
-        at_hand = values, pointers
-        if half > 1:
-            with builder.goto_block(before):
-                kept = [_part(builder, value, list(range(half))) for value in values]
-            at_hand = (
-                [_either(builder, kept_one, before, one, inside) for kept_one, one in zip(kept, beyond, strict=True)],
-                [_either(builder, old, before, new, inside) for old, new in zip(pointers, further, strict=True)],
-            )
-        values, pointers = at_hand
+        values = [_either(builder, old, before, new, inside) for old, new in zip(first, rest, strict=True)]
+        pointers = [_either(builder, old, before, new, inside) for old, new in zip(pointers, further, strict=True)]
         half //= 2
 
 
