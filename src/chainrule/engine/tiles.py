@@ -86,9 +86,8 @@ def _products(builder: ir.IRBuilder, number: ir.Type, shape: tuple[int, int, boo
 
     state = [A, B, *[ir.Constant(vector, None)] * (rows * vectors)]
     left = K
-    if (
-        rows == ROWS and vectors == 2
-    ):  # the tile that nearly all of a product is made of; code for the others would double
+    # Nearly all of a product is made of the full tile; written out in the others, too, they take longer to compile.
+    if rows == ROWS and vectors == 2:
         state = repeat(builder, builder.sdiv(K, whole(_STEPS)), state, round_of(_STEPS))
         left = builder.srem(K, whole(_STEPS))
     state = repeat(builder, left, state, round_of(1))
