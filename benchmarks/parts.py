@@ -1,9 +1,8 @@
 """Where a step's time goes: python -m benchmarks.parts [WORKLOAD …] [--json FILE]
 
-The parts of one step of Adam, each run alone over and over on one thread: packing the weights, gathering the rows of
-all shards, forward, loss, backward, moving the weights. Beside the products stand their GFLOP/s and what the
-machine's multiply-add peak would make of them. On n threads packing, rows and moving are shared out, and the threads
-meet three times a step.
+The parts of one step of Adam, each run alone over and over on one thread: gathering the rows of all shards, forward,
+loss, backward, moving and packing the weights. Beside the products stand their GFLOP/s and what the machine's
+multiply-add peak would make of them. On n threads all of it is shared out, and the threads meet twice a step.
 """
 
 from __future__ import annotations
@@ -18,53 +17,57 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-import chainrule.engine.kernels as kernels
 from benchmarks.peak import meeting_seconds, multiply_add_peak
 from benchmarks.speed import WORKLOADS, Workload
 from chainrule.descent import get_method
-from chainrule.engine import Plan, Run
-from chainrule.engine.jit import address
+from chainrule.engine import Plan, Run, moving, passes
+from chainrule.engine.columns import START, STOP
 from chainrule.engine.records import Rows
 from chainrule.network import Layout, get_loss
 
 
 @njit(nogil=True)
-def _pack(many, net, rows, desk, how, n):
-    for _ in range(many):
-        kernels.pack_weights(0, 1, net)
-
-
-@njit(nogil=True)
 def _gather(many, net, rows, desk, how, n):
     for _ in range(many):
-        kernels.fetch(rows, 0, n, desk.work, 0, desk.tail)
+        passes.fetch(rows, 0, n, desk.work, 0, desk.tail)
 
 
 @njit(nogil=True)
 def _forward(many, net, rows, desk, how, n):
-    x, _, _ = kernels.fetch(rows, 0, n, desk.work, 0, desk.tail)
+    x, _, _ = passes.fetch(rows, 0, n, desk.work, 0, desk.tail)
     for _ in range(many):
-        kernels.forward(net, x, n, desk.work, 0, desk.tail, np.uint32(0), rows, 0)
+        passes.forward(net, x, n, desk.work, 0, desk.tail, np.uint32(0), rows, 0)
 
 
 @njit(nogil=True)
 def _forward_and_loss(many, net, rows, desk, how, n):
-    x, y, _ = kernels.fetch(rows, 0, n, desk.work, 0, desk.tail)
+    x, y, _ = passes.fetch(rows, 0, n, desk.work, 0, desk.tail)
     for _ in range(many):
-        kernels.error_of_rows(net, x, y, n, desk.work, 0, desk.tail, np.uint32(0), rows, 0)
+        passes.error_of_rows(net, x, y, n, desk.work, 0, desk.tail, np.uint32(0), rows, 0)
 
 
 @njit(nogil=True)
 def _backward(many, net, rows, desk, how, n):
-    x, _, _ = kernels.fetch(rows, 0, n, desk.work, 0, desk.tail)
+    fetch = passes.fetch(rows, 0, n, desk.work, 0, desk.tail)
     for _ in range(many):
-        kernels.backward(net, x, n, desk.work, 0, desk.tail, address(desk.grads, 0))
+        passes.deltas_down(net, n, desk.work, 0)
+        passes.own_gradients(net, fetch[0], n, desk.work, 0, desk.tail)
 
 
 @njit(nogil=True)
-def _move(many, net, rows, desk, how, n):
+def _gradients(many, net, rows, desk, how, n):
+    sizes = desk.work.shape[0], n, n
     for _ in range(many):
-        kernels.move(0, 1, net, desk, how, desk.grads.shape[0], 256.0, 1.0, 5, 0.0, 0.0)
+        for p in range(how.pieces.shape[0]):
+            g = moving.place_of(desk, 0, how.pieces[p, START], how.pieces[p, STOP])
+            moving.gradient_of_piece(net, rows, desk, how.pieces[p], 0, 0, sizes, g)
+
+
+@njit(nogil=True)
+def _gradients_and_move(many, net, rows, desk, how, n):
+    sizes = desk.work.shape[0], n, n
+    for _ in range(many):
+        moving.move(0, 1, net, rows, desk, how, 0, sizes, 256.0, 1.0, 5, 0.0, 0.0)
 
 
 def seconds(part: Any, *arguments: Any) -> float:
@@ -95,11 +98,12 @@ def parts(load: Workload) -> dict[str, float]:
         run.epochs(order[None], 1e-3)
         S, n = plan.shards, load.batch // plan.shards
         given = run._net, Rows(run.X, run.Y, run.weights, order, run.names), run._desk, run._how, n
-        forward = seconds(_forward, *given)
+        forward, gradients = seconds(_forward, *given), seconds(_gradients, *given)
         return {
-            "pack": seconds(_pack, *given), "rows": S * seconds(_gather, *given), "forward": S * forward,
-            "loss": S * (seconds(_forward_and_loss, *given) - forward), "backward": S * seconds(_backward, *given),
-            "move": seconds(_move, *given),
+            "rows": S * seconds(_gather, *given), "forward": S * forward,
+            "loss": S * (seconds(_forward_and_loss, *given) - forward),
+            "backward": S * seconds(_backward, *given) + gradients,
+            "move": seconds(_gradients_and_move, *given) - gradients,
         }  # fmt: skip
 
 

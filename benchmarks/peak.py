@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from threadpoolctl import threadpool_limits
 
 from chainrule.engine.columns import COUNTER_SIZE
-from chainrule.engine.kernels import meet
+from chainrule.engine.meeting import meet
 from chainrule.engine.processor import REGISTERS, VECTOR
 
 # As many independent sums as a tile has: enough to hide the latency of a multiply-add.

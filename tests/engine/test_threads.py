@@ -43,7 +43,7 @@ def test_one_choice_is_never_sampled():
 
 MARK = """
 from chainrule.engine.jit import entry
-from chainrule.engine.kernels import enter, meet
+from chainrule.engine.meeting import enter, meet
 
 @entry
 def mark(thread, n_threads, counter, came):

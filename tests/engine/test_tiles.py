@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chainrule.engine import products
 from chainrule.engine.jit import address
-from chainrule.engine.processor import BLOCKS_AT_ONCE, PANEL_BYTES, ROWS
+from chainrule.engine.processor import BLOCK_WIDTH, BLOCKS_AT_ONCE, PANEL_BYTES, VECTOR
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +20,13 @@ def multiply():
             products.product_of_few(A, address(A, 0), address(b, 0), address(panels, 0), address(out, 1), M, K, D)
             return
         products.pack(A, address(b, 0), K, D, address(panels, 0), address(sums, 1))
-        if turned:
-            spare = np.empty((K + 1) * ROWS * BLOCKS_AT_ONCE, A.dtype)
-            products.product_across(A, address(A, 0), address(spare, 0), address(panels, 0), address(out, 1), M, K, D)
+        if turned > 0:
+            spare = np.empty(BLOCKS_AT_ONCE * (K * BLOCK_WIDTH + VECTOR // A.itemsize), A.dtype)
+            room, read, to = address(spare, 0), address(panels, 0), address(out, 1)
+            products.product_across(A, address(A, 0), M, room, read, to, M, K, D, 0)
+            if turned > 1 and M > 1:  # once more from the second line on, added
+                to = address(out, 1 + D)
+                products.product_across(A, address(A, 1), M, room, read, to, M - 1, K, D, 1)
         else:
             products.product(A, address(A, 0), address(panels, 0), address(out, 1), M, K, D)
 
@@ -31,25 +35,27 @@ def multiply():
     return njit(run)
 
 
-sizes = st.integers(1, 3 * ROWS + 2) | st.integers(1, (2 * BLOCKS_AT_ONCE + 1) * ROWS)
+sizes = st.integers(1, BLOCK_WIDTH + 2) | st.integers(1, (2 * BLOCKS_AT_ONCE + 1) * BLOCK_WIDTH)
 
 
 @settings(deadline=None, max_examples=80)
 @given(
-    sizes, st.integers(1, 40), st.integers(1, 150), st.sampled_from([np.float32, np.float64]), st.sampled_from("nct")
+    sizes, st.integers(1, 40), st.integers(1, 150), st.sampled_from([np.float32, np.float64]), st.sampled_from("nct+")
 )
-@example((BLOCKS_AT_ONCE + 1) * ROWS + 1, 40, 300, np.float32, "t")  # packed by parts, in more than one round
-@example((BLOCKS_AT_ONCE + 1) * ROWS + 1, 40, 300, np.float64, "t")
+@example((BLOCKS_AT_ONCE + 1) * BLOCK_WIDTH + 1, 40, 300, np.float32, "t")  # packed by parts, in more than one round
+@example((BLOCKS_AT_ONCE + 1) * BLOCK_WIDTH + 1, 40, 300, np.float64, "+")
 def test_a_product_of_tiles_is_the_product(multiply, M, K, D, dtype, way):
     rng = np.random.default_rng(M * 10_000 + K * 100 + D)
     A, b = rng.integers(-8, 8, (M, K)).astype(dtype), rng.integers(-8, 8, (K, D)).astype(dtype)  # exact in any order
     width = PANEL_BYTES // A.itemsize
     panels = np.full(-(-D // width) * width * K, np.nan, dtype)
     out = np.full(M * D + 2, np.nan, dtype)  # a number before and after, which must not be touched
-    stored = np.ascontiguousarray(A.T) if way == "t" else A
+    stored = np.ascontiguousarray(A.T) if way in "t+" else A
     sums = np.full(D + 2, np.nan, dtype)
-    multiply(stored.ravel(), way == "t", b.ravel(), panels, sums, out, M, K, D, way == "c")
-    np.testing.assert_array_equal(out[1:-1].reshape(M, D), A @ b)
+    multiply(stored.ravel(), "nt+".find(way), b.ravel(), panels, sums, out, M, K, D, way == "c")
+    expected = A @ b
+    expected[1:] *= 2 if way == "+" else 1
+    np.testing.assert_array_equal(out[1:-1].reshape(M, D), expected)
     assert np.isnan(out[[0, -1]]).all()
     if way != "c":
         np.testing.assert_array_equal(sums[1:-1], b.sum(0))
@@ -62,14 +68,14 @@ def test_an_entry_has_the_same_bits_in_every_tile(multiply, M, K, D):
     """Each entry is summed over k in order, so a row is predicted alike alone and among others, in any way."""
     rng = np.random.default_rng(M + 100 * K + D)
     A, b = rng.normal(size=(M, K)).astype(np.float32), rng.normal(size=(K, D)).astype(np.float32)
-    panels, sums = np.zeros((D + 32) * K, np.float32), np.zeros(D + 2, np.float32)
+    panels, sums = np.zeros((D + PANEL_BYTES // 4) * K, np.float32), np.zeros(D + 2, np.float32)
     found = []
     for few in (False, True):
         out = np.zeros(M * D + 2, np.float32)
-        multiply(A.ravel(), False, b.ravel(), panels, sums, out, M, K, D, few)
+        multiply(A.ravel(), 0, b.ravel(), panels, sums, out, M, K, D, few)
         found.append(out[1:-1].reshape(M, D))
     alone = np.zeros(D + 2, np.float32)
-    multiply(A[-1].copy(), False, b.ravel(), panels, sums, alone, 1, K, D, False)
+    multiply(A[-1].copy(), 0, b.ravel(), panels, sums, alone, 1, K, D, False)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0][-1], alone[1:-1])
 
@@ -78,21 +84,23 @@ def test_an_entry_has_the_same_bits_in_every_tile(multiply, M, K, D):
 @given(st.integers(1, 70), st.integers(1, 40), st.sampled_from([np.float32, np.float64]))
 def test_a_turned_panel_is_the_transpose(turn, m, D, dtype):
     w = np.arange(m * D + 1).astype(dtype)
-    width = PANEL_BYTES // w.itemsize
+    width, lanes = PANEL_BYTES // w.itemsize, VECTOR // w.itemsize
     panels = np.full(-(-m // width) * width * D + 1, np.nan, dtype)
     turn(w, m, D, panels)
     for lo in range(0, m, width):
-        expected = np.zeros((D, width))
+        line = min(width, -(-(m - lo) // lanes) * lanes)  # of whole vectors
+        expected = np.zeros((D, line))
         expected[:, : m - lo] = w[1:].reshape(m, D)[lo : lo + width].T
-        np.testing.assert_array_equal(panels[1 + lo * D :][: D * width].reshape(D, width), expected)
+        np.testing.assert_array_equal(panels[1 + lo * D :][: D * line].reshape(D, line), expected)
     assert np.isnan(panels[0])
 
 
 @pytest.fixture(scope="module")
 def turn():
     def run(w, m, D, panels):
-        for lo in range(0, m, PANEL_BYTES // w.itemsize):
-            products.pack_turned(w, 1, m, D, panels, 1, lo)
+        lines = 3 * VECTOR // w.itemsize  # not as many as a panel has columns
+        for first in range(0, m, lines):
+            products.pack_turned(w, 1, m, D, panels, 1, first, min(lines, m - first))
 
     from numba import njit
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 # Columns of `layers`: sizes, the addresses of the activation and of its slope, offsets (of A_l and b_l within w, of
-# the panels of A_l and of A_lᵀ; of a_l, z_l, delta_l, of what is passed on to the next layer and of the dropout
-# factors within a shard's line), and whether the layer is trained. What is passed on is a_l, but with dropout.
+# the panels of A_l and of A_lᵀ; of a_l, z_l, delta_l, of what is passed on to the next layer, of the dropout factors,
+# of the panels of delta_l, of its sums over rows and of the shard's dE/dA_l within a shard's line), and whether the
+# layer is trained. What is passed on is a_l, but with dropout; a shard makes no dE/dA_l of its own (−1) where all do it
+# together.
 INPUTS, OUTPUTS, ACTIVATION, SLOPE, AT_A, AT_B, AT_PANELS, AT_TURNED = range(8)
-AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, TRAINED = range(8, 14)
-# `tail` has the offsets of what else a shard keeps: its rows, the panels of a delta, a gradient, a packed Aᵀ.
+AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, AT_PACKED, AT_SUMS, AT_GRADIENT, TRAINED = range(8, 17)
+# `tail` has the offsets of what else a shard keeps: its rows, a panel of w, a gradient or a piece of one, a packed Aᵀ.
 INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE, SPARE = range(6)
 # Entries of `rules`, the numbers of a plan that belong to no row: α of the squared penalty, of the absolute one,
 # decoupled decay of weights, bound on the gradient's norm (0: none).
 ALPHA, L1, DECAY, CLIP = range(4)
+# Columns of `pieces`: where a piece of w starts and stops, whether it is weights (else biases), of which layer, which
+# line of A_l it starts with and how many it has.
+START, STOP, IS_WEIGHT, LAYER, FROM_LINE, LINES = range(6)
 # Entries of the counter that the threads of a kernel share, each in a line of the processor's cache: how many have come
 # to a meeting, how many tasks there were, how many had come when this one began.
 MEETING, TASKS, BEGAN, COUNTER_SIZE = 0, 8, 16, 24

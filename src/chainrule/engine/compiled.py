@@ -23,10 +23,10 @@ _BY_ADDRESS = {
     ),
     "product_across": (
         "products",
-        "ppppnnn",
-        "a_, spare_, panels_, out_, M, K, D",
-        "a, address(a, 0), address(array(spare_, 1), 0), address(array(panels_, 1), 0), address(array(out_, 1), 0), "
-        "M, K, D",
+        "pnpppnnnn",
+        "a_, a_stride, spare_, panels_, out_, M, K, D, more",
+        "a, address(a, 0), a_stride, address(array(spare_, 1), 0), address(array(panels_, 1), 0), "
+        "address(array(out_, 1), 0), M, K, D, more",
     ),
     "product_of_few": (
         "products",

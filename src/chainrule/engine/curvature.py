@@ -67,7 +67,7 @@ class Curvature:
         self._turned, self._spare, size = _places(wiring, size)
         self._bent_loss = bent_loss_address(loss, width, layout.sizes[-1])
         S = len(self._begins) - 1
-        self._desk = desk(S, size, tail, layout.K, _WIDTH)
+        self._desk = desk(S, size, tail, (S, layout.K), _WIDTH)
         self._crew = Crew(_threads(layout, len(X), n_threads, S))
         self._lock = threading.Lock()
 

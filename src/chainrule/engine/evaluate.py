@@ -114,7 +114,7 @@ class TotalError:
         layers, tail, size, panels_size = wiring.for_training()
         self.K = layout.K
         self.net = wiring.net(_nothing(self.dtype), layers, panels_size)
-        self.desk = desk(S, size, tail, layout.K, self.dtype)
+        self.desk = desk(S, size, tail, (S, layout.K), self.dtype)
         self.crew = Crew(_threads(layout, len(X), n_threads, S))
 
     def _run(self, kernel: Kernel, w: np.ndarray) -> float:

@@ -166,7 +166,7 @@ class Reopened:
         self.plan, self.w = plan, arrays["w"].copy()
         self._X, self._Y, self._weights = X.tocsr() if hasattr(X, "tocsr") else X, Y, weights
         first = np.arange(min(plan.batch_size, X.shape[0]))
-        self._run = Run(plan, self.w, *self._rows(first), n_threads)
+        self._run = Run(plan, self.w, *self._rows(first), n_threads, keeps_gradient=True)
         self._run.restore(numbers, arrays)
 
     @property

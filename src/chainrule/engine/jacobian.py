@@ -20,7 +20,7 @@ from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss, uses_link
 from .compiled import SECOND_ORDER
 from .evaluate import _NOBODY, _nothing
 from .plan import Wiring, aligned, desk
-from .processor import PANEL_BYTES, ROWS
+from .processor import BLOCK_WIDTH, PANEL_BYTES
 from .records import Rows
 from .run import _block
 from .source import residual_address
@@ -58,7 +58,7 @@ class _Lines:
         self._w = aligned((self.K,), _WIDTH)
         residual = residual_address(loss, str(_WIDTH), self.D)
         self._net = wiring.net(self._w, layers, panels_size)._replace(loss=residual)
-        self._desk = desk(self._crew.n, size, tail, 0, _WIDTH)
+        self._desk = desk(self._crew.n, size, tail, (0, 0), _WIDTH)
         self._lock = threading.Lock()
 
     @cached_property
@@ -70,7 +70,7 @@ class _Lines:
         """Where a block of lines is packed as panels (it may have all columns), and each thread's tile of JᵀJ."""
         width = PANEL_BYTES // _WIDTH.itemsize
         panels = aligned((-(-self.K // width) * width * self._block,), _WIDTH)
-        return panels, aligned((self._crew.n, ROWS * width), _WIDTH)
+        return panels, aligned((self._crew.n, BLOCK_WIDTH * width), _WIDTH)
 
     def _stand(self, w: np.ndarray) -> None:
         if np.shape(w) != (self.K,):  # the machine code trusts it

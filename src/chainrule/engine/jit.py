@@ -274,6 +274,63 @@ def atomic_load(typing_context, array, index):
     return signature(types.int64, array, types.intp), codegen
 
 
+def _machine() -> str:
+    return llvm.get_process_triple().partition("-")[0]
+
+
+@intrinsic
+def flush_denormals(typing_context):
+    """From here on this thread takes numbers too small for full precision as 0; returns what `restore_floats` wants.
+
+    On some processors one of them takes as long as a hundred others; moments of units that are off decay to them.
+    """
+
+    def codegen(context, builder, sig, args):
+        if _machine() == "x86_64":
+            return builder.zext(_x86_control(builder, None), _I64)
+        if _machine() in ("aarch64", "arm64"):
+            get = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I64, []), "llvm.aarch64.get.fpcr")
+            before = builder.call(get, [])
+            _set_arm_control(builder, builder.or_(before, ir.Constant(_I64, 1 << 24)))
+            return before
+        return ir.Constant(_I64, 0)
+
+    return signature(types.int64), codegen
+
+
+@intrinsic
+def restore_floats(typing_context, before):
+    """Undo `flush_denormals`."""
+
+    def codegen(context, builder, sig, args):
+        if _machine() == "x86_64":
+            _x86_control(builder, builder.trunc(args[0], ir.IntType(32)))
+        if _machine() in ("aarch64", "arm64"):
+            _set_arm_control(builder, args[0])
+        return context.get_dummy_value()
+
+    return signature(types.none, types.int64), codegen
+
+
+def _x86_control(builder, wanted):
+    """Set the control register to `wanted`, or else to flush and take denormals as 0; returns what it was."""
+    I32, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+    place = cgutils.alloca_once(builder, I32)
+    kind = ir.FunctionType(ir.VoidType(), [byte])
+    store = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.stmxcsr")
+    load = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.ldmxcsr")
+    builder.call(store, [builder.bitcast(place, byte)])
+    before = builder.load(place)
+    builder.store(builder.or_(before, ir.Constant(I32, 0x8040)) if wanted is None else wanted, place)
+    builder.call(load, [builder.bitcast(place, byte)])
+    return before
+
+
+def _set_arm_control(builder, value):
+    kind = ir.FunctionType(ir.VoidType(), [_I64])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.set.fpcr"), [value])
+
+
 @intrinsic
 def give_way(typing_context):
     """Let another thread have this processor."""

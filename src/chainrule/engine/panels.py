@@ -9,7 +9,7 @@ from numba import types
 from numba.core.typing import signature
 from numba.extending import intrinsic
 
-from chainrule.engine.processor import ROWS
+from chainrule.engine.processor import ABREAST, BLOCK_WIDTH
 from chainrule.engine.vectors import (
     I64,
     chosen,
@@ -67,17 +67,27 @@ def _pack_function(module: ir.Module, number: ir.Type, line: int, summed: bool) 
     return function
 
 
-def _packed(line: int | None, summed: bool) -> Any:
-    """The code that calls it; lines of a panel where `line` is None."""
+def _packed(whole_lines: bool, summed: bool) -> Any:
+    """The code that calls it: for lines of BLOCK_WIDTH numbers, or a panel's, as many vectors as its columns need."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         number = number_of(sig.args[0])
-        pointer = number.as_pointer()
+        pointer, lanes = number.as_pointer(), vector_of(number).count
         _, b, b_stride, to, K, columns, *rest = args
         sums = builder.inttoptr(rest[0] if summed else whole(0), pointer)
-        function = _pack_function(builder.module, number, line or 2 * vector_of(number).count, summed)
         given = [builder.inttoptr(b, pointer), b_stride, builder.inttoptr(to, pointer), K, columns, sums]
-        builder.call(function, given)
+        if whole_lines:
+            builder.call(_pack_function(builder.module, number, BLOCK_WIDTH, summed), given)
+            return context.get_dummy_value()
+        done = builder.append_basic_block("packed")
+        choice = builder.switch(builder.sdiv(builder.add(columns, whole(lanes - 1)), whole(lanes)), done)
+        for vectors in range(1, ABREAST + 1):
+            block = builder.append_basic_block(f"vectors{vectors}")
+            choice.add_case(whole(vectors), block)
+            builder.position_at_end(block)
+            builder.call(_pack_function(builder.module, number, vectors * lanes, summed), given)
+            builder.branch(done)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
     return codegen
@@ -85,20 +95,20 @@ def _packed(line: int | None, summed: bool) -> Any:
 
 @intrinsic
 def pack_columns(typing_context, like, B, b_stride, panel, K, columns):
-    """Copy K × `columns` numbers at address B into the panel at address `panel`, filled up with zeros."""
-    return signature(types.none, like, *[types.int64] * 5), _packed(None, summed=False)
+    """Copy K × `columns` numbers at address B into the panel at address `panel`, with zeros up to whole vectors."""
+    return signature(types.none, like, *[types.int64] * 5), _packed(whole_lines=False, summed=False)
 
 
 @intrinsic
 def pack_and_sum(typing_context, like, B, b_stride, panel, K, columns, sums):
     """As `pack_columns`; the sum of each column goes to address `sums`."""
-    return signature(types.none, like, *[types.int64] * 6), _packed(None, summed=True)
+    return signature(types.none, like, *[types.int64] * 6), _packed(whole_lines=False, summed=True)
 
 
 @intrinsic
 def pack_rows_across(typing_context, like, A, a_stride, to, K, rows):
-    """Copy K × `rows` numbers at address A to lines of ROWS numbers, which `tile_across` reads."""
-    return signature(types.none, like, *[types.int64] * 5), _packed(ROWS, summed=False)
+    """Copy K × `rows` numbers at address A to lines of BLOCK_WIDTH numbers, which `tile_across` reads."""
+    return signature(types.none, like, *[types.int64] * 5), _packed(whole_lines=True, summed=False)
 
 
 @intrinsic

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,14 +13,15 @@ from chainrule.descent.methods import Method
 from chainrule.network import ACTIVATIONS, Layout, Loss, uses_link
 
 from .compiled import address_of
-from .processor import BLOCKS_AT_ONCE, PANEL_BYTES, ROWS
+from .processor import BLOCK_WIDTH, BLOCKS_AT_ONCE, PANEL_BYTES, VECTOR
 from .records import Desk, Net
 from .source import activation_address, loss_address, needs_z, slope_address
 
 # Rows that a shard works on at a time when it goes over a whole table: its activations stay in the second-level cache.
 ROWS_AT_A_TIME = 256
-# How much of w one thread moves at a time.
-PIECE_SIZE = 4096
+# How much of w one thread moves at a time, about; and of how much on a matrix is cut for two threads.
+PIECE_SIZE = 16_384
+_WORTH_CUTTING = 512
 NOTHING = np.zeros(0)
 _ALIGN = 16  # numbers; 64 bytes in float32
 
@@ -118,23 +119,36 @@ class Plan:
         """One rate a layer (the output has none), or nothing where no layer has any."""
         return np.array([*self.dropout, 0.0]) if any(self.dropout) else np.zeros(0)
 
+    def own_gradients(self) -> set[int]:
+        """Layers (from 0) whose dE/dA_l is made by every shard for its own rows and added up later.
+
+        The others' is made piece by piece, each for the rows of all shards, and stays in the cache until it has moved
+        w. Then threads read each other's deltas and values, not gradients: more, where matrices are small.
+        """
+        B = self.batch_size if self.shards > 1 else 0
+        sizes = enumerate((layer.inputs, layer.outputs) for layer in self.layout.layers)
+        return {l for l, (m, D) in sizes if m * D <= B * (m / 2 + D)}
+
     def pieces(self) -> np.ndarray:
-        """What is trained of w, cut into pieces (start, stop, is it weights)."""
-        cuts: list[list[int]] = []
-        for (letter, l), (start, stop, _) in self.layout.slices.items():
-            if l in self.frozen:
+        """What is trained of w, cut into pieces, large ones first; see the kernels' names of the columns.
+
+        A piece is whole lines of one A_l, or one b_l. Most matrices are cut into an even number of like pieces.
+        """
+        lanes = VECTOR // np.dtype(self.dtype).itemsize
+        found = []
+        for l, layer in enumerate(self.layout.layers):
+            if l + 1 in self.frozen:
                 continue
-            is_weight = int(letter == "A")
-            if cuts and cuts[-1][1] == start and cuts[-1][2] == is_weight:
-                cuts[-1][1] = stop
-            else:
-                cuts.append([start, stop, is_weight])
-        pieces = [
-            (lo, min(stop, lo + PIECE_SIZE), is_weight)
-            for start, stop, is_weight in cuts
-            for lo in range(start, stop, PIECE_SIZE)
-        ]
-        return np.array(pieces, dtype=np.int64)
+            m, D, start = layer.inputs, layer.outputs, self.layout.slices["A", l + 1][0]
+            parts = 2 * max(1, round(m * D / (2 * PIECE_SIZE))) if m * D > _WORTH_CUTTING else 1
+            unit = lanes if l > 0 else 4  # A_lᵀ is packed by square blocks of so many lines; there is none of A_1
+            lines = -(-m // (parts * unit)) * unit
+            for i in range(0, m, lines):
+                stop = min(m, i + lines)
+                found.append((start + i * D, start + stop * D, 1, l, i, stop - i))
+            found.append((*self.layout.slices["b", l + 1][:2], 0, l, 0, 0))
+        found.sort(key=lambda piece: piece[0] - piece[1])
+        return np.array(found, dtype=np.int64).reshape(-1, 6)
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -194,10 +208,13 @@ class Wiring:
         return places, at
 
     def for_training(
-        self, dropout: Sequence[float] = (), frozen: frozenset[int] = frozenset()
-    ) -> tuple[np.ndarray, np.ndarray, int, int]:
+        self, dropout: Sequence[float] = (), frozen: frozenset[int] = frozenset(), piece: int | None = None,
+        own_gradients: Container[int] = (),
+    ) -> tuple[np.ndarray, np.ndarray, int, int]:  # fmt: skip
         """(layers, tail, size of a shard's line of work, size of all panels).
 
+        own_gradients : layers whose dE/dA_l every shard makes for its own rows
+        piece : numbers of the largest piece of a gradient that is worked on at once; None is all of it.
         Every layer keeps its value and delta, z where its slope needs it, and with dropout the factors and what is
         passed on.
         """
@@ -216,11 +233,14 @@ class Wiring:
             at_delta = self._take(block)
             drops = l < len(dropout) and dropout[l] > 0
             at_passed, at_keep = (self._take(block), self._take(block)) if drops else (at_value, 0)
-            places = (at_value, at_z, at_delta, at_passed, at_keep)
+            at_packed, at_sums = self._take(self._panel_size(self.rows, layer.outputs)), self._take(layer.outputs)
+            at_gradient = self._take(layer.inputs * layer.outputs) if l in own_gradients else -1
+            places = (at_value, at_z, at_delta, at_passed, at_keep, at_packed, at_sums, at_gradient)
             lines.append(self._line(l, True, panels[l], places, l + 1 not in frozen))
-        tail.append(self._take(max(self._panel_size(self.rows, D) for D in layout.sizes[1:])))
-        tail.append(self._take(layout.K))
-        tail.append(self._take((self.rows + 1) * ROWS * BLOCKS_AT_ONCE))
+        tail.append(0)
+        tail.append(self._take(layout.K if piece is None else piece))
+        lanes = VECTOR // np.dtype(self.dtype).itemsize
+        tail.append(self._take(BLOCKS_AT_ONCE * (self.rows * BLOCK_WIDTH + lanes)))
         return np.array(lines, np.int64), np.array(tail, np.int64), self._size, panels_size
 
     def for_prediction(self) -> tuple[np.ndarray, np.ndarray, int, int]:
@@ -232,7 +252,7 @@ class Wiring:
         lines = []
         for l in range(self.layout.L):
             at_value = turns[l % 2]
-            places = (at_value, at_z if needs_z(self.activations[l]) else at_value, 0, at_value, 0)
+            places = (at_value, at_z if needs_z(self.activations[l]) else at_value, 0, at_value, 0, 0, 0, -1)
             lines.append(self._line(l, False, panels[l], places, True))
         spare = self._take(max(self._width * m for m in self.layout.sizes[:-1]))
         return np.array(lines, np.int64), np.array([0, 0, 0, spare, 0, 0], np.int64), self._size, panels_size
@@ -248,8 +268,8 @@ class Wiring:
         return Net(w, panels, layers, self.parameters, self.loss, self.loss_parameters, dropout, *products, drop)
 
 
-def desk(shards: int, size: int, tail: np.ndarray, K: int, dtype: Any) -> Desk:
-    """Room for shards to work in."""
-    work = aligned((shards, size), dtype)
+def desk(shards: int, size: int, tail: np.ndarray, gradients: tuple[int, int], dtype: Any) -> Desk:
+    """Room for shards to work in, and for so many gradients of so many numbers."""
+    several, K = gradients
     line = -(-K // _ALIGN) * _ALIGN
-    return Desk(work, tail, aligned((shards, line), dtype), np.zeros((shards, 8)))
+    return Desk(aligned((shards, size), dtype), tail, aligned((several, line), dtype), np.zeros((shards, 8)))

@@ -16,9 +16,18 @@ def vector_unit() -> tuple[int, int]:
 
 
 VECTOR, REGISTERS = vector_unit()
-# Rows of a tile, two vectors each; what is left of the registers holds two vectors of B and the number of A.
-ROWS = {16: 6, 32: 12}[REGISTERS]
-# A line of a panel: two vectors.
-PANEL_BYTES = 2 * VECTOR
-# Blocks of ROWS columns of a matrix that are packed at once, to be read as Aᵀ.
-BLOCKS_AT_ONCE = 8
+# Vectors side by side in a tile and in a line of a panel, and how many sums a full tile has: what is left of the
+# registers holds a line of B and a number of A. Wide tiles read fewer numbers for their multiply-adds than tall ones.
+ABREAST, SUMS = {16: (2, 12), 32: (4, 24)}[REGISTERS]
+PANEL_BYTES = ABREAST * VECTOR
+# Columns of a matrix that are packed side by side, to be read as Aᵀ: a multiple of every full tile's height.
+BLOCK_WIDTH = SUMS
+# So many blocks are packed at once.
+BLOCKS_AT_ONCE = 4
+_TALLEST = 12
+
+
+def heights(vectors: int) -> list[int]:
+    """How many rows tiles so many vectors wide may have, the full tile's first."""
+    full = min(_TALLEST, SUMS // vectors)
+    return [full, *(rows for rows in (8, 4, 3, 2, 1) if rows < full)]

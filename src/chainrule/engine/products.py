@@ -4,18 +4,51 @@
 
 from chainrule.engine.jit import address, compiled, written_out
 from chainrule.engine.panels import pack_and_sum, pack_columns, pack_rows_across, turn_block
-from chainrule.engine.processor import BLOCKS_AT_ONCE, PANEL_BYTES, ROWS
+from chainrule.engine.processor import ABREAST, BLOCK_WIDTH, BLOCKS_AT_ONCE, PANEL_BYTES, VECTOR, heights
 from chainrule.engine.tiles import tile, tile_across
 
 # Aᵀ is packed where more panels of B than this read it, so many lines of A at a time.
-_PANELS_WORTH_PACKING = 8
+_PANELS_WORTH_PACKING = 2
 _LINES_AT_ONCE = 16
+_FULL = tuple(heights(vectors)[0] for vectors in range(1, ABREAST + 1))
 
 
 @written_out
-def height(left):
-    """Rows of the next tile of so many that are left: the last two share what is more than one has."""
-    return min(ROWS, left) if left <= ROWS or left >= 2 * ROWS else (left + 1) // 2
+def line_of(like, columns):
+    """Numbers in a line of the panel that has so many columns: whole vectors."""
+    lanes = VECTOR // like.itemsize
+    return (columns + lanes - 1) // lanes * lanes
+
+
+@written_out
+def height(like, left, columns):
+    """Rows of the next tile, where so many are left: the full tile's, or else as many as there is a tile for."""
+    lanes = VECTOR // like.itemsize
+    full = _FULL[(columns + lanes - 1) // lanes - 1]
+    if left >= full:
+        return full
+    return 8 if left >= 8 else min(left, 4)
+
+
+@compiled
+def strip(like, a, K, b, line, c, c_stride, M, columns):
+    """M × columns of C = A B, all from one panel of B, whose lines lie `line` numbers apart."""
+    size, i = like.itemsize, 0
+    while i < M:
+        rows = height(like, M - i, columns)
+        tile(like, a + i * K * size, K, b, line, c + i * c_stride * size, c_stride, rows, K, columns)
+        i += rows
+
+
+@compiled
+def strip_across(like, a, a_stride, b, line, c, c_stride, M, K, columns, more):
+    """As `strip`, of C = Aᵀ B, or of C + Aᵀ B where `more`."""
+    size, i = like.itemsize, 0
+    while i < M:
+        rows = height(like, M - i, columns)
+        to = c + i * c_stride * size
+        tile_across(like, a + i * size, a_stride, b, line, to, c_stride, rows, K, columns, more)
+        i += rows
 
 
 @written_out
@@ -24,51 +57,50 @@ def product(like, a, panels, out, M, K, D):
     size = like.itemsize
     width = PANEL_BYTES // size
     for lo in range(0, D, width):
-        columns, i = min(width, D - lo), 0
-        while i < M:
-            rows = height(M - i)
-            to = out + (i * D + lo) * size
-            tile(like, a + i * K * size, K, panels + lo * K * size, width, to, D, rows, K, columns)
-            i += rows
+        columns = min(width, D - lo)
+        strip(like, a, K, panels + lo * K * size, line_of(like, columns), out + lo * size, D, M, columns)
 
 
 @compiled
-def pack_across(like, a, i, M, K, spare):
-    """The blocks of Aᵀ from row i on that are packed at once, each K lines of ROWS numbers and one that takes what is
-    written behind them; A is K × M.
+def pack_across(like, a, stride, i, M, K, spare):
+    """The blocks of Aᵀ from row i on that are packed at once; A is K × M, its lines a stride apart.
+
+    A block is K lines of BLOCK_WIDTH numbers and a vector that takes what is written behind them.
 
     A few lines of A for all blocks, then the next few: the cache keeps few lines that lie a power of two apart.
     """
     size = like.itemsize
     for k in range(0, K, _LINES_AT_ONCE):
-        lines, j, to = min(_LINES_AT_ONCE, K - k), i, spare + k * ROWS * size
-        for _ in range(BLOCKS_AT_ONCE):
-            rows = height(M - j)
-            pack_rows_across(like, a + (k * M + j) * size, M, to, lines, rows)
-            j += rows
-            to += (K + 1) * ROWS * size
-            if j == M:
-                break
+        lines, to = min(_LINES_AT_ONCE, K - k), spare + k * BLOCK_WIDTH * size
+        for j in range(i, min(M, i + BLOCKS_AT_ONCE * BLOCK_WIDTH), BLOCK_WIDTH):
+            pack_rows_across(like, a + (k * stride + j) * size, stride, to, lines, min(BLOCK_WIDTH, M - j))
+            to += K * BLOCK_WIDTH * size + VECTOR
 
 
 @written_out
-def product_across(like, a, spare, panels, out, M, K, D):
-    """out (M × D) = Aᵀ B, A is K × M; address `spare` has room for BLOCKS_AT_ONCE × (K + 1) × ROWS numbers."""
+def product_across(like, a, a_stride, spare, panels, out, M, K, D, more):
+    """out (M × D) = Aᵀ B, or out += Aᵀ B where `more`; A is K × M, its lines a stride apart.
+
+    Address `spare` has room for BLOCKS_AT_ONCE × (K BLOCK_WIDTH numbers and a vector).
+    """
     size = like.itemsize
     width = PANEL_BYTES // size
-    packs = _PANELS_WORTH_PACKING * width < D and K > ROWS
-    i, block = 0, 0
-    while i < M:
-        if packs and block % BLOCKS_AT_ONCE == 0:
-            pack_across(like, a, i, M, K, spare)
-        rows, from_, stride = height(M - i), a + i * size, M
+    packs = _PANELS_WORTH_PACKING * width < D and K > BLOCK_WIDTH
+    at_once = BLOCK_WIDTH if packs else M
+    from_, stride, to = a, a_stride, spare
+    for i in range(0, M, at_once):
         if packs:
-            from_, stride = spare + block % BLOCKS_AT_ONCE * (K + 1) * ROWS * size, ROWS
+            if i % (BLOCKS_AT_ONCE * BLOCK_WIDTH) == 0:
+                pack_across(like, a, a_stride, i, M, K, spare)
+                to = spare
+            from_, stride = to, BLOCK_WIDTH
+            to += K * BLOCK_WIDTH * size + VECTOR
         for lo in range(0, D, width):
-            panel, to, columns = panels + lo * K * size, out + (i * D + lo) * size, min(width, D - lo)
-            tile_across(like, from_, stride, panel, width, to, D, rows, K, columns)
-        i += rows
-        block += 1
+            columns = min(width, D - lo)
+            strip_across(
+                like, from_, stride, panels + lo * K * size, line_of(like, columns), out + (i * D + lo) * size, D,
+                min(at_once, M - i), K, columns, more,
+            )  # fmt: skip
 
 
 @written_out
@@ -77,13 +109,11 @@ def product_of_few(like, a, b, spare, out, M, K, D):
     size = like.itemsize
     width = PANEL_BYTES // size
     for lo in range(0, D, width):
-        columns, from_, stride = min(width, D - lo), b + lo * size, D
+        columns, from_, line = min(width, D - lo), b + lo * size, D
         if columns < width:
             pack_columns(like, from_, D, spare, K, columns)
-            from_, stride = spare, width
-        for i in range(0, M, ROWS):
-            to = out + (i * D + lo) * size
-            tile(like, a + i * K * size, K, from_, stride, to, D, min(ROWS, M - i), K, columns)
+            from_, line = spare, line_of(like, columns)
+        strip(like, a, K, from_, line, out + lo * size, D, M, columns)
 
 
 @compiled
@@ -96,19 +126,23 @@ def pack(like, b, K, D, panels, sums):
 
 
 @compiled
-def pack_turned(w, at, m, D, panels, to, lo):
-    """The panel from column lo on of the D × m matrix Aᵀ, where A is m × D at offset `at` of w."""
-    width = PANEL_BYTES // w.itemsize
-    lanes, columns = width // 2, min(width, m - lo)
-    to += lo * D
-    for j in range(0, columns, lanes):
-        start = at + (lo + j) * D
-        blocks = D // lanes * lanes if j + lanes <= columns else 0
+def pack_turned(w, at, m, D, panels, to, first, count):
+    """Lines first … of A, m × D at offset `at` of w, as columns of the panels of Aᵀ at offset `to`.
+
+    `first` is a multiple of a vector's numbers; the panel's columns that do not exist, behind the last line, are 0.
+    """
+    width, lanes = PANEL_BYTES // w.itemsize, VECTOR // w.itemsize
+    for i in range(first, first + count, lanes):
+        lo, start = i // width * width, at + i * D
+        line = line_of(w, min(width, m - lo))
+        column = to + lo * D + i - lo
+        lines = min(lanes, first + count - i)
+        blocks = D // lanes * lanes if lines == lanes else 0
         for k in range(0, blocks, lanes):
-            turn_block(w, address(w, start + k), D, address(panels, to + k * width + j), width)
-        for i in range(min(lanes, columns - j)):
+            turn_block(w, address(w, start + k), D, address(panels, column + k * line), line)
+        for j in range(lines):
             for k in range(blocks, D):
-                panels[to + k * width + j + i] = w[start + i * D + k]
-    for j in range(columns, width):
-        for k in range(D):
-            panels[to + k * width + j] = 0.0
+                panels[column + k * line + j] = w[start + j * D + k]
+        for j in range(lines, lanes):
+            for k in range(D):
+                panels[column + k * line + j] = 0.0

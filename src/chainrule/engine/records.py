@@ -38,7 +38,7 @@ class Desk(NamedTuple):
 
     work: np.ndarray  # shards × what a shard needs
     tail: np.ndarray  # offsets of what a shard keeps beside its layers, int64
-    grads: np.ndarray  # shards × K
+    grads: np.ndarray  # gradients of all of w, one a shard or one in all, × K; or nothing
     sums: np.ndarray  # shards × 8, float64: Σ weight · loss, Σ weight
 
 
@@ -50,6 +50,6 @@ class Move(NamedTuple):
     rules: np.ndarray  # what belongs to no row, see the kernels' names of its entries, float64
     state: np.ndarray  # state vectors × K
     average: np.ndarray  # K, or nothing
-    pieces: np.ndarray  # start, stop, is it weights; int64
+    pieces: np.ndarray  # one line a piece of w, see the kernels' names of its columns, int64
     penalties: np.ndarray  # of each piece, float64
     squares: np.ndarray  # Σ g² of each piece, float64

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from . import columns
 from .compiled import KERNELS
 from .plan import Plan, Wiring, aligned, desk
 from .records import Move, Rows
@@ -23,7 +24,7 @@ class Run:
 
     X is N × D_0, Y is N × D_L, `weights` has one number ≥ 0 a row or is None; w is moved in place. The bits of the
     result depend on the plan and the order of rows, not on `n_threads`. Close it (or use it in a `with`) to end
-    its threads.
+    its threads. Only a run that `keeps_gradient` has the `gradient` of its last step.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Run:
         Y: np.ndarray,
         weights: np.ndarray | None = None,
         n_threads: int | None = None,
+        keeps_gradient: bool = False,
     ):
         self.plan, self.w = plan, w
         dtype = np.dtype(plan.dtype)
@@ -50,10 +52,12 @@ class Run:
         self.average = w.copy() if plan.average is not None else np.zeros(0, dtype)
         S = plan.shards
         wiring = Wiring(plan.layout, plan.loss, -(-min(plan.batch_size, len(self.X)) // S), dtype)
-        layers, tail, size, panels_size = wiring.for_training(plan.dropout, plan.frozen)
-        self._net = wiring.net(w, layers, panels_size, plan.dropout_rates())
-        self._desk = desk(S, size, tail, plan.layout.K, dtype)
         pieces = plan.pieces()
+        largest = int(max(pieces[:, columns.STOP] - pieces[:, columns.START], default=0))
+        layers, tail, size, panels_size = wiring.for_training(plan.dropout, plan.frozen, largest, plan.own_gradients())
+        self._net = wiring.net(w, layers, panels_size, plan.dropout_rates())
+        keeps = keeps_gradient or plan.clip is not None
+        self._desk = desk(S, size, tail, (int(keeps), plan.layout.K), dtype)
         self._how = Move(
             method_address(plan.method, str(dtype)), plan.hyper_table(), plan.rules(), self.state, self.average,
             pieces, *np.zeros((2, len(pieces))),
@@ -71,8 +75,10 @@ class Run:
     @property
     def gradient(self) -> np.ndarray:
         """What the method was given in the last step: of the mean, with penalties, clipped; 0 where w is frozen."""
+        if not self._desk.grads.size:
+            raise RuntimeError("this run keeps no gradient; make it with keeps_gradient=True")
         found = np.zeros_like(self.w)
-        for lo, hi, _ in self._how.pieces:
+        for lo, hi in self._how.pieces[:, [columns.START, columns.STOP]]:
             found[lo:hi] = self._desk.grads[0, lo:hi]
         return found
 

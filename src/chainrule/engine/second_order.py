@@ -12,6 +12,7 @@ from chainrule.engine.columns import (
     AT_A,
     AT_B,
     AT_DELTA,
+    AT_PACKED,
     AT_PANELS,
     AT_PASSED,
     AT_TURNED,
@@ -19,17 +20,17 @@ from chainrule.engine.columns import (
     AT_Z,
     INPUTS,
     OUTPUTS,
-    PACKED,
     PIECE,
     ROW_WEIGHTS,
     SLOPE,
     SPARE,
 )  # fmt: skip
 from chainrule.engine.jit import address, call, compiled, copy, entry
-from chainrule.engine.kernels import backward, enter, fetch, forward, meet, multiply_slope, pack, pack_weights
+from chainrule.engine.meeting import enter, meet
 from chainrule.engine.panels import pack_columns
-from chainrule.engine.processor import PANEL_BYTES, ROWS
-from chainrule.engine.tiles import tile_across
+from chainrule.engine.passes import backward, fetch, forward, multiply_slope, pack_weights
+from chainrule.engine.processor import BLOCK_WIDTH, PANEL_BYTES, VECTOR
+from chainrule.engine.products import line_of, pack, strip_across
 
 # Columns of `places`, where a layer's entries stand within a line of the Jacobian of one output.
 IN_LINE_A, IN_LINE_B = range(2)
@@ -95,7 +96,7 @@ def write_lines(net, x, o, n, work, s, tail, places, line, to):
         at_A, at_b = to + places[l, IN_LINE_A] * size, to + places[l, IN_LINE_B] * size
         for i in range(n):
             d = delta + i * D * size
-            call(net.product_across, (below + i * m * size, spare, d, at_A + i * line * size, m, 1, width))
+            call(net.product_across, (below + i * m * size, m, spare, d, at_A + i * line * size, m, 1, width, 0))
             copy(at_b + i * line * size, d, width * size)
 
 
@@ -145,7 +146,7 @@ def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, p
     a line's entries, the same for all outputs, so that no two add to the same number.
     """
     n, line, size = hi - lo, lines.shape[2], lines.itemsize
-    width = PANEL_BYTES // size
+    width, lanes = PANEL_BYTES // size, VECTOR // size
     target = enter(thread, n_threads, counter)
     to = address(part, thread * part.shape[1])
     for o in range(lines.shape[0]):
@@ -153,16 +154,23 @@ def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, p
         for j in range(thread * width, line, n_threads * width):
             count, panel = min(width, line - j), address(panels, j * n)
             pack_columns(lines, at + j * size, line, panel, n, count)
-            tile_across(lines, its, e.shape[1], panel, width, to, width, 1, n, count)
+            strip_across(lines, its, e.shape[1], panel, line_of(lines, count), to, width, 1, n, count, 0)
             for q in range(count):
                 g[columns[o, j + q]] += part[thread, q]
-        for i in range(0, line, ROWS):
-            height = min(ROWS, line - i)
+        for i in range(0, line, BLOCK_WIDTH):
+            height = min(BLOCK_WIDTH, line - i)
             first = i // width // n_threads * n_threads + thread
             for j in range(first * width, line, n_threads * width):
-                count = min(width, line - j)
-                tile_across(lines, at + i * size, line, address(panels, j * n), width, to, width, height, n, count)
-                add_tile(part, thread, i, height, j, count, columns, o, G)
+                count, panel = min(width, line - j), address(panels, j * n)
+                # in the panel on the diagonal, whole vectors of columns may lie before line i
+                before = max(0, i - j) // lanes * lanes
+                if before >= count:
+                    continue
+                strip_across(
+                    lines, at + i * size, line, panel + before * size, line_of(lines, count), to, width, height, n,
+                    count - before, 0,
+                )  # fmt: skip
+                add_tile(part, thread, i, height, j + before, count - before, columns, o, G)
     meet(counter, n_threads, target + n_threads)
     return 0.0
 
@@ -237,20 +245,21 @@ def bend(net, l, n, work, s, turned):
 def turn_backward(net, along, x, n, work, s, tail, turned, spare):
     """R{∇E} of n rows into the shard's piece, from the last delta and R{delta} down."""
     layers, size, stride = net.layers, work.itemsize, work.shape[1] * s
-    packed, room = address(work, stride + tail[PACKED]), address(work, stride + tail[SPARE])
+    room = address(work, stride + tail[SPARE])
     g, g_2 = address(work, stride + tail[PIECE]), address(work, stride + spare[PIECE_2])
     for l in range(layers.shape[0] - 1, -1, -1):
         m, D, at_A = layers[l, INPUTS], layers[l, OUTPUTS], layers[l, AT_A]
         delta = address(work, stride + layers[l, AT_DELTA])
         r_delta = address(work, stride + turned[l, R_DELTA])
         below = x if l == 0 else address(work, stride + layers[l - 1, AT_VALUE])
+        packed = address(work, stride + layers[l, AT_PACKED])
         pack(work, r_delta, n, D, packed, g + layers[l, AT_B] * size)
-        call(net.product_across, (below, room, packed, g + at_A * size, m, n, D))
+        call(net.product_across, (below, m, room, packed, g + at_A * size, m, n, D, 0))
         if l == 0:
             return
         pack(work, delta, n, D, packed, g_2 + layers[l, AT_B] * size)
         r_below = address(work, stride + turned[l - 1, R_VALUE])
-        call(net.product_across, (r_below, room, packed, g_2 + at_A * size, m, n, D))
+        call(net.product_across, (r_below, m, room, packed, g_2 + at_A * size, m, n, D, 0))
         for i in range(at_A, at_A + m * D):
             work[s, tail[PIECE] + i] += work[s, spare[PIECE_2] + i]
         r_passed, block = turned[l - 1, R_DELTA], address(work, stride + spare[BLOCK])
@@ -303,7 +312,7 @@ def gauss_newton_shard(net, along, bent_loss, rows, lo, hi, work, s, tail, turne
     turned_loss(net, bent_loss, y, n, work, s, tail, r_score, delta)
     if layers[last, SLOPE] != 0:
         multiply_slope(net, last, n, work, s)
-    backward(net, x, n, work, s, tail, address(work, stride + tail[PIECE]))
+    backward(net, x, n, work, s, tail, tail[PIECE])
 
 
 @entry

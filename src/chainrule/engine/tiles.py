@@ -1,9 +1,9 @@
 """Floor 2, engine: the matrix product, as a tile of accumulators in the processor's vector registers.
 
-C (M × D) = A (M × K) · B (K × D) is made of tiles of ROWS × 2 vectors. Of each k a tile reads one number a row of A and
-two vectors of B, and makes ROWS × 2 fused multiply-adds, so that the multipliers are the bound and not the loads. There
-is one tile for A and one for Aᵀ: an instruction more a row, to find where it is, would be a bound as well, where the
-core is shared with another program. B comes packed in panels, the K × 2 vectors that one column of tiles needs, one
+C (M × D) = A (M × K) · B (K × D) is made of tiles of 6 × 4 vectors, say. Of each k a tile reads one number a row of A
+and a few vectors of B, and makes rows × vectors fused multiply-adds, so that the multipliers are the bound and not the
+loads. There is one tile for A and one for Aᵀ: an instruction more a row, to find where it is, would be a bound as well,
+where the core is shared with another program. B comes packed in panels, the K lines that one column of tiles needs, one
 after another: no stride of a power of two ever empties the cache.
 """
 
@@ -16,13 +16,16 @@ from numba import types
 from numba.core.typing import signature
 from numba.extending import intrinsic
 
-from chainrule.engine.processor import ROWS
+from chainrule.engine.processor import ABREAST, heights
 from chainrule.engine.vectors import (
     I64,
+    columns_mask,
     declared,
+    either,
     function_of,
     letters,
     load,
+    masked_load,
     number_of,
     opaque,
     repeat,
@@ -34,28 +37,53 @@ from chainrule.engine.vectors import (
 )
 
 # Steps of k written out in a round of a tile's loop.
-_STEPS = 4
+_STEPS = 2
 
 
 def _tile_function(module: ir.Module, number: ir.Type, rows: int, vectors: int, across: bool) -> ir.Function:
-    """void tile(A, its stride, B, its stride, C, its stride, K, columns): rows × (vectors · lanes) of C.
+    """void tile(A, its stride, B, its stride, C, its stride, K, columns, more): rows × (vectors · lanes) of C.
 
-    A's rows lie a stride apart and the numbers of a row side by side; with `across` it is the other way round.
+    A's rows lie a stride apart and the numbers of a row side by side. With `across` it is the other way round, and
+    where `more` is not 0 the products are added to C.
     """
     name = f"chainrule_tile_{number}_{rows}_{vectors}{'_across' if across else ''}"
     pointer = number.as_pointer()
-    function, new = function_of(module, name, [pointer, I64, pointer, I64, pointer, I64, I64, I64])
+    function, new = function_of(module, name, [pointer, I64, pointer, I64, pointer, I64, I64, I64, I64])
     if new:
-        A, a_stride, B, b_stride, C, c_stride, K, columns = function.args
+        A, a_stride, B, b_stride, C, c_stride, K, columns, more = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        sums = _products(builder, number, (rows, vectors, across), (A, a_stride, B, b_stride, K))
-        _store(builder, number, sums, (C, c_stride, columns))
+        vector = vector_of(number)
+        sums = [[ir.Constant(vector, None)] * vectors] * rows
+        if across:
+            sums = _begun(builder, sums, (C, c_stride, columns, more))
+        found = _products(builder, number, (rows, vectors, across), (A, a_stride, B, b_stride, K), sums)
+        _store(builder, number, found, (C, c_stride, columns))
         builder.ret_void()
     return function
 
 
-def _products(builder: ir.IRBuilder, number: ir.Type, shape: tuple[int, int, bool], where: Any) -> list[list[Any]]:
-    """The loop over k; returns the accumulators, rows × vectors."""
+def _begun(builder: ir.IRBuilder, zeros: list[list[Any]], where: Any) -> list[list[Any]]:
+    """What the sums begin with: the numbers of C where there is `more` to add, else zeros."""
+    C, c_stride, columns, more = where
+    vector, last = zeros[0][0].type, len(zeros[0]) - 1
+    before = builder.block
+    with builder.if_then(builder.icmp_signed("!=", more, whole(0))):
+        found, mask = [], columns_mask(builder, columns, last * vector.count, vector.count)
+        for i in range(len(zeros)):
+            at = [builder.gep(C, [builder.add(builder.mul(c_stride, whole(i)), whole(j * vector.count))])
+                  for j in range(last + 1)]  # fmt: skip
+            found.append([*(load(builder, a, vector) for a in at[:-1]), masked_load(builder, at[-1], mask, vector)])
+        inside = builder.block
+    return [
+        [either(builder, zero, before, value, inside) for zero, value in zip(line, its, strict=True)]
+        for line, its in zip(zeros, found, strict=True)
+    ]
+
+
+def _products(
+    builder: ir.IRBuilder, number: ir.Type, shape: tuple[int, int, bool], where: Any, sums: list[list[Any]]
+) -> list[list[Any]]:
+    """The loop over k, which adds to the accumulators; returns them, rows × vectors."""
     rows, vectors, across = shape
     A, a_stride, B, b_stride, K = where
     vector = vector_of(number)
@@ -84,10 +112,10 @@ def _products(builder: ir.IRBuilder, number: ir.Type, shape: tuple[int, int, boo
 
         return body
 
-    state = [A, B, *[ir.Constant(vector, None)] * (rows * vectors)]
+    state = [A, B, *(value for line in sums for value in line)]
     left = K
-    # Nearly all of a product is made of the full tile; written out in the others, too, they take longer to compile.
-    if rows == ROWS and vectors == 2:
+    # Nearly all of a product is made of full tiles; written out in the others, too, they would take longer to compile.
+    if rows == heights(vectors)[0]:
         state = repeat(builder, builder.sdiv(K, whole(_STEPS)), state, round_of(_STEPS))
         left = builder.srem(K, whole(_STEPS))
     state = repeat(builder, left, state, round_of(1))
@@ -117,16 +145,17 @@ def _called(across: bool) -> Any:
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         number = number_of(sig.args[0])
         pointer = number.as_pointer()
-        _, a, a_stride, b, b_stride, c, c_stride, rows, K, columns = args
+        _, a, a_stride, b, b_stride, c, c_stride, rows, K, columns, *more = args
         given = [builder.inttoptr(a, pointer), a_stride, builder.inttoptr(b, pointer), b_stride]
-        given += [builder.inttoptr(c, pointer), c_stride, K, columns]
-        wide = builder.icmp_signed(">", columns, whole(vector_of(number).count))
+        given += [builder.inttoptr(c, pointer), c_stride, K, columns, *(more or [whole(0)])]
+        lanes = vector_of(number).count
+        abreast = builder.sdiv(builder.add(columns, whole(lanes - 1)), whole(lanes))
         done = builder.append_basic_block("tiled")
-        choice = builder.switch(builder.add(builder.mul(rows, whole(2)), builder.zext(wide, I64)), done)
-        for r in range(1, ROWS + 1):
-            for vectors in (1, 2):
+        choice = builder.switch(builder.add(builder.mul(rows, whole(ABREAST)), abreast), done)
+        for vectors in range(1, ABREAST + 1):
+            for r in heights(vectors):
                 block = builder.append_basic_block(f"rows{r}_{vectors}")
-                choice.add_case(whole(2 * r + vectors - 1), block)
+                choice.add_case(whole(ABREAST * r + vectors), block)
                 builder.position_at_end(block)
                 builder.call(_tile_function(builder.module, number, r, vectors, across), given)
                 builder.branch(done)
@@ -138,15 +167,15 @@ def _called(across: bool) -> Any:
 
 @intrinsic
 def tile(typing_context, like, A, a_stride, B, b_stride, C, c_stride, rows, K, columns):
-    """One tile of C = A B: `rows` (1 … ROWS) rows and `columns` (1 … a panel's) columns; A, B, C are addresses.
+    """One tile of C = A B: `columns` (1 … a panel's) columns and `rows`, one of their `heights`; A, B, C are addresses.
 
-    `like` is any array of the number type; strides lie between rows and count numbers. Of B whole panels are read,
+    `like` is any array of the number type; strides lie between rows and count numbers. Of B whole vectors are read,
     whatever `columns` is.
     """
     return signature(types.none, like, *[types.int64] * 9), _called(across=False)
 
 
 @intrinsic
-def tile_across(typing_context, like, A, a_stride, B, b_stride, C, c_stride, rows, K, columns):
-    """One tile of C = Aᵀ B, arguments as in `tile`: A is K × rows."""
-    return signature(types.none, like, *[types.int64] * 9), _called(across=True)
+def tile_across(typing_context, like, A, a_stride, B, b_stride, C, c_stride, rows, K, columns, more):
+    """One tile of C = Aᵀ B, or of C + Aᵀ B where `more` is not 0; arguments as in `tile`, A is K × rows."""
+    return signature(types.none, like, *[types.int64] * 10), _called(across=True)

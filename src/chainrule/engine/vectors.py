@@ -106,8 +106,8 @@ def store_first(builder: ir.IRBuilder, values: list[Any], pointers: list[Any], c
             for value, pointer in zip(first, pointers, strict=True):
                 store(builder, value, pointer)
             inside = builder.block
-        values = [_either(builder, old, before, new, inside) for old, new in zip(first, rest, strict=True)]
-        pointers = [_either(builder, old, before, new, inside) for old, new in zip(pointers, further, strict=True)]
+        values = [either(builder, old, before, new, inside) for old, new in zip(first, rest, strict=True)]
+        pointers = [either(builder, old, before, new, inside) for old, new in zip(pointers, further, strict=True)]
         half //= 2
 
 
@@ -117,7 +117,8 @@ def _part(builder: ir.IRBuilder, value: Any, places: list[int]) -> Any:
     return chosen(builder, value, value, places)
 
 
-def _either(builder: ir.IRBuilder, a: Any, from_a: Any, b: Any, from_b: Any) -> Any:
+def either(builder: ir.IRBuilder, a: Any, from_a: Any, b: Any, from_b: Any) -> Any:
+    """a where the program comes from block `from_a`, b where from `from_b`."""
     phi = builder.phi(a.type)
     phi.add_incoming(a, from_a)
     phi.add_incoming(b, from_b)
@@ -137,7 +138,7 @@ def repeat(builder: ir.IRBuilder, times: Any, state: list[Any], body: Callable[[
         phi.add_incoming(value, loop)
     builder.cbranch(builder.icmp_signed(">", fewer, whole(0)), loop, done)
     builder.position_at_end(done)
-    return [_either(builder, first, before, value, loop) for first, value in zip(state, after, strict=True)]
+    return [either(builder, first, before, value, loop) for first, value in zip(state, after, strict=True)]
 
 
 def opaque(builder: ir.IRBuilder, x: Any) -> Any:

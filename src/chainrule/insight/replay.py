@@ -360,7 +360,7 @@ def _clip(step: Step) -> float:
     if bound is None:
         return 1.0
     full, n = step.data_gradient().astype(np.float64), step.plan.layout.n_weights
-    trained = np.concatenate([np.arange(lo, hi) for lo, hi, _ in step.plan.pieces()])
+    trained = np.concatenate([np.arange(lo, hi) for lo, hi, *_ in step.plan.pieces()])
     leading = step.before[:n].astype(np.float64)
     full[:n] += (step.plan.penalty * leading + step.plan.l1 * np.sign(leading)) / step.mass
     norm = float(np.linalg.norm(full[trained]))

@@ -1,0 +1,157 @@
+"""Floor 2, engine: how a step moves w: piece by piece, each from its gradient to its new panels."""
+
+# mypy: ignore-errors
+
+import numpy as np
+
+from chainrule.engine.columns import (
+    ALPHA,
+    AT_GRADIENT,
+    AT_SUMS,
+    CLIP,
+    DECAY,
+    FROM_LINE,
+    INPUT,
+    IS_WEIGHT,
+    L1,
+    LAYER,
+    LINES,
+    OUTPUTS,
+    PIECE,
+    SPARE,
+    START,
+    STOP,
+)
+from chainrule.engine.jit import address, call, compiled, written_out
+from chainrule.engine.meeting import meet
+from chainrule.engine.passes import gradient_of_lines, pack_lines
+
+
+@compiled
+def sum_of_squares(x):
+    """Σ x² in float64, as eight sums side by side, which fit the vector registers in this order."""
+    a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    i = 0
+    while i + 8 <= x.size:
+        a += np.float64(x[i]) * np.float64(x[i])
+        b += np.float64(x[i + 1]) * np.float64(x[i + 1])
+        c += np.float64(x[i + 2]) * np.float64(x[i + 2])
+        d += np.float64(x[i + 3]) * np.float64(x[i + 3])
+        e += np.float64(x[i + 4]) * np.float64(x[i + 4])
+        f += np.float64(x[i + 5]) * np.float64(x[i + 5])
+        g += np.float64(x[i + 6]) * np.float64(x[i + 6])
+        h += np.float64(x[i + 7]) * np.float64(x[i + 7])
+        i += 8
+    while i < x.size:
+        a += np.float64(x[i]) * np.float64(x[i])
+        i += 1
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+
+
+@compiled
+def gradient_of_piece(net, rows, desk, piece, thread, first, sizes, g):
+    """Σ weight · dL of a batch by a piece of w, into g. `sizes` are those of all shards and of the last one."""
+    work, tail, layers = desk.work, desk.tail, net.layers
+    l, (used, size, last) = piece[LAYER], sizes
+    if piece[IS_WEIGHT] == 0 or layers[l, AT_GRADIENT] >= 0:
+        at = layers[l, AT_SUMS]
+        if piece[IS_WEIGHT] != 0:
+            at = layers[l, AT_GRADIENT] + piece[FROM_LINE] * layers[l, OUTPUTS]
+        for j in range(g.size):
+            g[j] = work[0, at + j]
+        for s in range(1, used):
+            for j in range(g.size):
+                g[j] += work[s, at + j]
+        return
+    spare = address(work, work.shape[1] * thread + tail[SPARE])
+    for s in range(used):
+        n = size if s + 1 < used else last
+        x = address(work, work.shape[1] * s + tail[INPUT])
+        if rows.order.size == 0:
+            x = address(rows.X, (first + s * size) * rows.X.shape[1])
+        gradient_of_lines(net, l, piece[FROM_LINE], piece[LINES], x, n, work, s, spare, address(g, 0), s)
+
+
+@compiled
+def of_the_mean(w, g, is_weight, rules, mass):
+    """Make g, a sum over rows, the gradient of the mean error on w, penalties included; returns the penalties."""
+    scale = w.dtype.type(1.0 / mass)
+    for i in range(w.size):
+        g[i] *= scale
+    penalty = 0.0
+    if is_weight != 0 and rules[ALPHA] != 0.0:
+        penalty += 0.5 * rules[ALPHA] * sum_of_squares(w)
+        alpha = w.dtype.type(rules[ALPHA] / mass)
+        for i in range(w.size):
+            g[i] += alpha * w[i]
+    if is_weight != 0 and rules[L1] != 0.0:
+        l1 = w.dtype.type(rules[L1] / mass)
+        absolutes = 0.0
+        for i in range(w.size):
+            absolutes += abs(np.float64(w[i]))
+            g[i] += l1 if w[i] > 0.0 else (-l1 if w[i] < 0.0 else 0.0 * l1)
+        penalty += rules[L1] * absolutes
+    return penalty
+
+
+@written_out
+def advance(w, g, how, lo, is_weight, factor, t, step, mix):
+    """One step of the method on w, which starts at number lo of all, by `factor` times the gradient; then the average
+    of w moves towards w."""
+    if factor != 1.0:
+        short = w.dtype.type(factor)
+        for i in range(w.size):
+            g[i] *= short
+    if is_weight != 0 and how.rules[DECAY] > 0.0:
+        left = w.dtype.type(1.0 - step * how.rules[DECAY])
+        for i in range(w.size):
+            w[i] *= left
+    hyper = address(how.hyper, is_weight * how.hyper.shape[1])
+    state = address(how.state, lo)
+    call(how.method, (address(w, 0), address(g, 0), state, hyper, np.float64(t), step, how.state.shape[1], w.size))
+    average = how.average
+    if average.size > 0:
+        share = w.dtype.type(mix)
+        for i in range(w.size):
+            average[lo + i] += share * (w[i] - average[lo + i])
+
+
+@written_out
+def place_of(desk, thread, lo, hi):
+    """Where the gradient of piece lo:hi is put: among the others where they are kept, else in the thread's own room."""
+    if desk.grads.size > 0:
+        return desk.grads[0, lo:hi]
+    at = desk.tail[PIECE]
+    return desk.work[thread, at : at + hi - lo]
+
+
+@written_out
+def clipped(thread, n_threads, counter, target, net, rows, desk, how, first, sizes, mass):
+    """The gradient before any piece of w moves, since its norm is that of the whole; returns the factor that makes it
+    short enough."""
+    for p in range(thread, how.pieces.shape[0], n_threads):
+        lo, hi, is_weight = how.pieces[p, START], how.pieces[p, STOP], how.pieces[p, IS_WEIGHT]
+        g = place_of(desk, thread, lo, hi)
+        gradient_of_piece(net, rows, desk, how.pieces[p], thread, first, sizes, g)
+        how.penalties[p] = of_the_mean(net.w[lo:hi], g, is_weight, how.rules, mass)
+        how.squares[p] = sum_of_squares(g)
+    meet(counter, n_threads, target)
+    norm = 0.0
+    for p in range(how.pieces.shape[0]):
+        norm += how.squares[p]
+    return how.rules[CLIP] / np.sqrt(norm) if np.sqrt(norm) > how.rules[CLIP] else 1.0
+
+
+@written_out
+def move(thread, n_threads, net, rows, desk, how, first, sizes, mass, factor, t, step, mix):
+    """One step of the method on this thread's pieces of w, each right after its gradient and before its packing:
+    meanwhile it stays in the cache."""
+    for p in range(thread, how.pieces.shape[0], n_threads):
+        lo, hi, is_weight = how.pieces[p, START], how.pieces[p, STOP], how.pieces[p, IS_WEIGHT]
+        w, g = net.w[lo:hi], place_of(desk, thread, lo, hi)
+        if how.rules[CLIP] == 0.0:
+            gradient_of_piece(net, rows, desk, how.pieces[p], thread, first, sizes, g)
+            how.penalties[p] = of_the_mean(w, g, is_weight, how.rules, mass)
+        advance(w, g, how, lo, is_weight, factor, t, step, mix)
+        if is_weight != 0:
+            pack_lines(net, how.pieces[p, LAYER], how.pieces[p, FROM_LINE], how.pieces[p, LINES])
