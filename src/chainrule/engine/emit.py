@@ -299,7 +299,8 @@ def _rows_together(
     """The loop over rows where elements of a row depend on one another: some rows side by side, in room of their own.
 
     There element j of row r stands at j · _TOGETHER + r. Sums along a row keep its order. The last rows may be fewer:
-    what is computed for those that do not exist is never read.
+    the very last one stands for those that do not exist, since arithmetic with what happens to be in memory may take
+    ten times as long.
     """
     R = _TOGETHER
     kept = [*loads, *_kept(block, final)]
@@ -313,7 +314,7 @@ def _rows_together(
         lines.append(f"{name} = array(local(dt, {R}), {R})")
     lines += [f"for first in range(0, n, {R}):", f"    there = min({R}, n - first)"]
     copied = [f"{at_element[name]} = {source}" for name, source in loads.items()]
-    inner = [*_over("r", "there", ["i = first + r", *_over("j", "D", copied)])]
+    inner = [*_over("r", R, ["i = first + min(r, there - 1)", *_over("j", "D", copied)])]
     for stage in range(_last_stage(block) + 1):
         inner += _row_steps(block, stage, at_row)
         inner += _element_steps(block, stage, at_element, at_row)
