@@ -125,7 +125,7 @@ def place_of(desk, thread, lo, hi):
     return desk.work[thread, at : at + hi - lo]
 
 
-@written_out
+@compiled
 def clipped(thread, n_threads, counter, target, net, rows, desk, how, first, sizes, mass):
     """The gradient before any piece of w moves, since its norm is that of the whole; returns the factor that makes it
     short enough."""
@@ -142,7 +142,7 @@ def clipped(thread, n_threads, counter, target, net, rows, desk, how, first, siz
     return how.rules[CLIP] / np.sqrt(norm) if np.sqrt(norm) > how.rules[CLIP] else 1.0
 
 
-@written_out
+@compiled
 def move(thread, n_threads, net, rows, desk, how, first, sizes, mass, factor, t, step, mix):
     """One step of the method on this thread's pieces of w, each right after its gradient and before its packing:
     meanwhile it stays in the cache."""

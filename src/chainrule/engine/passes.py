@@ -115,7 +115,7 @@ def multiply_slope(net, l, n, work, s):
     call(layers[l, SLOPE], (delta, z, value, own, n * layers[l, OUTPUTS]))
 
 
-@written_out
+@compiled
 def error_of_rows(net, x, y, n, work, s, tail, key, rows, lo):
     """Σ weight · L over the rows, with dL/dz_L left in the last delta."""
     layers = net.layers
@@ -221,7 +221,7 @@ def own_gradients(net, x, n, work, s, tail):
             gradient_of_lines(net, l, 0, layers[l, INPUTS], x, n, work, s, spare, g, 0)
 
 
-@written_out
+@compiled
 def shard_deltas(net, rows, lo, hi, work, s, tail, key):
     """Σ weight · L over rows lo:hi, with the deltas of all layers and the gradients that a shard makes itself left in
     its line; returns the sum and the sum of weights."""

@@ -30,4 +30,4 @@ _TALLEST = 12
 def heights(vectors: int) -> list[int]:
     """How many rows tiles so many vectors wide may have, the full tile's first."""
     full = min(_TALLEST, SUMS // vectors)
-    return [full, *(rows for rows in (8, 4, 3, 2, 1) if rows < full)]
+    return [full, *(rows for rows in (4, 2, 1) if rows < full)]

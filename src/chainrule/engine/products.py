@@ -27,10 +27,10 @@ def height(like, left, columns):
     full = _FULL[(columns + lanes - 1) // lanes - 1]
     if left >= full:
         return full
-    return 8 if left >= 8 else min(left, 4)
+    return 4 if left >= 4 else min(left, 2)
 
 
-@compiled
+@written_out
 def strip(like, a, K, b, line, c, c_stride, M, columns):
     """M × columns of C = A B, all from one panel of B, whose lines lie `line` numbers apart."""
     size, i = like.itemsize, 0
@@ -40,7 +40,7 @@ def strip(like, a, K, b, line, c, c_stride, M, columns):
         i += rows
 
 
-@compiled
+@written_out
 def strip_across(like, a, a_stride, b, line, c, c_stride, M, K, columns, more):
     """As `strip`, of C = Aᵀ B, or of C + Aᵀ B where `more`."""
     size, i = like.itemsize, 0
