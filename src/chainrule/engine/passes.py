@@ -33,7 +33,7 @@ from chainrule.engine.columns import (
     TARGETS,
     TRAINED,
 )
-from chainrule.engine.jit import address, call, compiled, copy, written_out
+from chainrule.engine.jit import address, call, compiled, copy
 from chainrule.engine.masks import keyed
 from chainrule.engine.panels import pack_columns
 from chainrule.engine.processor import PANEL_BYTES
