@@ -48,6 +48,23 @@ def sum_of_squares(x):
     return ((a + b) + (c + d)) + ((e + f) + (g + h))
 
 
+@written_out
+def total(g, work, at, used):
+    """The sum over the first shards of what their lines have from offset `at` on, one after another, into g."""
+    n = g.size
+    first, second = work[0, at : at + n], work[min(1, used - 1), at : at + n]
+    if used == 1:
+        for j in range(n):
+            g[j] = first[j]
+    else:
+        for j in range(n):
+            g[j] = first[j] + second[j]
+    for s in range(2, used):
+        further = work[s, at : at + n]
+        for j in range(n):
+            g[j] += further[j]
+
+
 @compiled
 def gradient_of_piece(net, rows, desk, piece, thread, first, sizes, g):
     """Σ weight · dL of a batch by a piece of w, into g. `sizes` are those of all shards and of the last one."""
@@ -57,11 +74,7 @@ def gradient_of_piece(net, rows, desk, piece, thread, first, sizes, g):
         at = layers[l, AT_SUMS]
         if piece[IS_WEIGHT] != 0:
             at = layers[l, AT_GRADIENT] + piece[FROM_LINE] * layers[l, OUTPUTS]
-        for j in range(g.size):
-            g[j] = work[0, at + j]
-        for s in range(1, used):
-            for j in range(g.size):
-                g[j] += work[s, at + j]
+        total(g, work, at, used)
         return
     spare = address(work, work.shape[1] * thread + tail[SPARE])
     for s in range(used):
