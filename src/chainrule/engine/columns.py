@@ -14,9 +14,9 @@ INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE, SPARE = range(6)
 # Entries of `rules`, the numbers of a plan that belong to no row: α of the squared penalty, of the absolute one,
 # decoupled decay of weights, bound on the gradient's norm (0: none).
 ALPHA, L1, DECAY, CLIP = range(4)
-# Columns of `pieces`: where a piece of w starts and stops, whether it is weights (else biases), of which layer, which
-# line of A_l it starts with and how many it has.
-START, STOP, IS_WEIGHT, LAYER, FROM_LINE, LINES = range(6)
+# Columns of `pieces`: where a piece of w starts and stops, whether it is weights (else biases), of which layer, up to
+# which one; where it is one layer's weights, which line of A_l it starts with and how many it has.
+START, STOP, IS_WEIGHT, LAYER, LAST_LAYER, FROM_LINE, LINES = range(7)
 # Entries of the counter that the threads of a kernel share, each in a line of the processor's cache: how many have come
 # to a meeting, how many tasks there were, how many had come when this one began.
 MEETING, TASKS, BEGAN, COUNTER_SIZE = 0, 8, 16, 24

@@ -6,14 +6,18 @@ import numpy as np
 
 from chainrule.engine.columns import (
     ALPHA,
+    AT_A,
+    AT_B,
     AT_GRADIENT,
     AT_SUMS,
     CLIP,
     DECAY,
     FROM_LINE,
     INPUT,
+    INPUTS,
     IS_WEIGHT,
     L1,
+    LAST_LAYER,
     LAYER,
     LINES,
     OUTPUTS,
@@ -48,7 +52,7 @@ def sum_of_squares(x):
     return ((a + b) + (c + d)) + ((e + f) + (g + h))
 
 
-@written_out
+@compiled
 def total(g, work, at, used):
     """The sum over the first shards of what their lines have from offset `at` on, one after another, into g."""
     n = g.size
@@ -65,24 +69,37 @@ def total(g, work, at, used):
             g[j] += further[j]
 
 
+@written_out
+def lines_of(layers, piece, l):
+    """(first line, number of lines) of A_l that a piece has."""
+    if piece[LAYER] == piece[LAST_LAYER]:
+        return piece[FROM_LINE], piece[LINES]
+    return 0, layers[l, INPUTS]
+
+
 @compiled
 def gradient_of_piece(net, rows, desk, piece, thread, first, sizes, g):
     """Σ weight · dL of a batch by a piece of w, into g. `sizes` are those of all shards and of the last one."""
     work, tail, layers = desk.work, desk.tail, net.layers
-    l, (used, size, last) = piece[LAYER], sizes
-    if piece[IS_WEIGHT] == 0 or layers[l, AT_GRADIENT] >= 0:
-        at = layers[l, AT_SUMS]
-        if piece[IS_WEIGHT] != 0:
-            at = layers[l, AT_GRADIENT] + piece[FROM_LINE] * layers[l, OUTPUTS]
-        total(g, work, at, used)
-        return
+    used, size, last = sizes
     spare = address(work, work.shape[1] * thread + tail[SPARE])
-    for s in range(used):
-        n = size if s + 1 < used else last
-        x = address(work, work.shape[1] * s + tail[INPUT])
-        if rows.order.size == 0:
-            x = address(rows.X, (first + s * size) * rows.X.shape[1])
-        gradient_of_lines(net, l, piece[FROM_LINE], piece[LINES], x, n, work, s, spare, address(g, 0), s)
+    for l in range(piece[LAYER], piece[LAST_LAYER] + 1):
+        D = layers[l, OUTPUTS]
+        if piece[IS_WEIGHT] == 0:
+            at = layers[l, AT_B] - piece[START]
+            total(g[at : at + D], work, layers[l, AT_SUMS], used)
+            continue
+        line, lines = lines_of(layers, piece, l)
+        at = layers[l, AT_A] + line * D - piece[START]
+        if layers[l, AT_GRADIENT] >= 0:
+            total(g[at : at + lines * D], work, layers[l, AT_GRADIENT] + line * D, used)
+            continue
+        for s in range(used):
+            n = size if s + 1 < used else last
+            x = address(work, work.shape[1] * s + tail[INPUT])
+            if rows.order.size == 0:
+                x = address(rows.X, (first + s * size) * rows.X.shape[1])
+            gradient_of_lines(net, l, line, lines, x, n, work, s, spare, address(g, at), s)
 
 
 @compiled
@@ -167,4 +184,6 @@ def move(thread, n_threads, net, rows, desk, how, first, sizes, mass, factor, t,
             how.penalties[p] = of_the_mean(w, g, is_weight, how.rules, mass)
         advance(w, g, how, lo, is_weight, factor, t, step, mix)
         if is_weight != 0:
-            pack_lines(net, how.pieces[p, LAYER], how.pieces[p, FROM_LINE], how.pieces[p, LINES])
+            for l in range(how.pieces[p, LAYER], how.pieces[p, LAST_LAYER] + 1):
+                line, lines = lines_of(net.layers, how.pieces[p], l)
+                pack_lines(net, l, line, lines)

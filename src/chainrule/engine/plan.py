@@ -19,7 +19,8 @@ from .source import activation_address, loss_address, needs_z, slope_address
 
 # Rows that a shard works on at a time when it goes over a whole table: its activations stay in the second-level cache.
 ROWS_AT_A_TIME = 256
-# How much of w one thread moves at a time, about; and of how much on a matrix is cut for two threads.
+# How much of w one thread moves at a time, about; and of how much on a matrix is cut for two threads, smaller ones are
+# put together.
 PIECE_SIZE = 16_384
 _WORTH_CUTTING = 512
 NOTHING = np.zeros(0)
@@ -132,23 +133,31 @@ class Plan:
     def pieces(self) -> np.ndarray:
         """What is trained of w, cut into pieces, large ones first; see the kernels' names of the columns.
 
-        A piece is whole lines of one A_l, or one b_l. Most matrices are cut into an even number of like pieces.
+        A piece is whole lines of one A_l, or several small matrices or vectors that lie one after another in w. Most
+        matrices are cut into an even number of like pieces.
         """
         lanes = VECTOR // np.dtype(self.dtype).itemsize
-        found = []
-        for l, layer in enumerate(self.layout.layers):
-            if l + 1 in self.frozen:
-                continue
-            m, D, start = layer.inputs, layer.outputs, self.layout.slices["A", l + 1][0]
-            parts = 2 * max(1, round(m * D / (2 * PIECE_SIZE))) if m * D > _WORTH_CUTTING else 1
-            unit = lanes if l > 0 else 4  # A_lᵀ is packed by square blocks of so many lines; there is none of A_1
-            lines = -(-m // (parts * unit)) * unit
-            for i in range(0, m, lines):
-                stop = min(m, i + lines)
-                found.append((start + i * D, start + stop * D, 1, l, i, stop - i))
-            found.append((*self.layout.slices["b", l + 1][:2], 0, l, 0, 0))
+        found: list[list[int]] = []
+        for is_weight in (1, 0):
+            for l, layer in enumerate(self.layout.layers):
+                if l + 1 in self.frozen:
+                    continue
+                start, stop, _ = self.layout.slices["A" if is_weight else "b", l + 1]
+                m, D = layer.inputs if is_weight else 1, layer.outputs
+                if m * D > _WORTH_CUTTING:
+                    parts = 2 * max(1, round(m * D / (2 * PIECE_SIZE))) if is_weight else 1
+                    unit = lanes if l > 0 else 4  # A_lᵀ is packed by blocks of so many lines; there is none of A_1
+                    lines = -(-m // (parts * unit)) * unit
+                    found += [
+                        [start + i * D, start + min(m, i + lines) * D, is_weight, l, l, i, min(m, i + lines) - i]
+                        for i in range(0, m, lines)
+                    ]
+                elif found and found[-1][1:3] == [start, is_weight] and stop - found[-1][0] <= 2 * _WORTH_CUTTING:
+                    found[-1][1], found[-1][4] = stop, l
+                else:
+                    found.append([start, stop, is_weight, l, l, 0, m])
         found.sort(key=lambda piece: piece[0] - piece[1])
-        return np.array(found, dtype=np.int64).reshape(-1, 6)
+        return np.array(found, dtype=np.int64).reshape(-1, 7)
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
