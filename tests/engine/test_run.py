@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chainrule.calculus import grad
 from chainrule.descent import get_method
@@ -9,6 +11,7 @@ from chainrule.descent.methods import METHODS
 from chainrule.engine import Network, Plan, Run
 from chainrule.engine.compiled import KERNELS
 from chainrule.engine.dropout import dropout_factors
+from chainrule.engine.processor import VECTOR
 from chainrule.network import Layout, eager_error, get_loss
 
 
@@ -117,6 +120,74 @@ def test_what_a_plan_asks_for_equals_the_plain_loop(name, wish):
     plan = Plan(layout, get_loss("squared"), get_method(name), {}, 12, dtype="float64", **WISHES[wish])
     weights = np.random.default_rng(2).uniform(0.5, 2, len(X))
     assert_equal_to_the_plain_loop(plan, w, X, Y, np.random.default_rng(1).permutation(len(X)), weights=weights)
+
+
+@pytest.mark.parametrize("wish", ["none", "clip", "frozen first layer", "both penalties"])
+def test_gradients_made_piece_by_piece_for_all_shards_equal_the_plain_loop(wish):
+    rng = np.random.default_rng(5)
+    layout = Layout.of([300, 400, 9, 2], "tanh", "identity")
+    w = layout.first_weights(rng)
+    X, Y = rng.normal(size=(450, 300)), rng.normal(size=(450, 2))
+    plan = Plan(layout, get_loss("squared"), get_method("momentum"), {}, 192, dtype="float64", **WISHES.get(wish, {}))
+    assert plan.shards == 2
+    assert plan.own_gradients() == {1, 2}  # and not 0
+    order, weights = rng.permutation(len(X)), rng.uniform(0.5, 2, len(X))
+    assert_equal_to_the_plain_loop(plan, w.copy(), X, Y, order, weights=weights)
+    found = []
+    for n_threads in (1, 2):
+        moved = w.copy()
+        with Run(plan, moved, X, Y, weights, n_threads) as run:
+            run.epochs(np.stack([order] * 2), 0.01)
+        found.append(moved.tobytes())
+    assert found[0] == found[1]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(1, 90) | st.sampled_from([128, 513, 700]), min_size=2, max_size=6),
+    st.integers(1, 400), st.sampled_from(["float32", "float64"]), st.data(),
+)  # fmt: skip
+def test_pieces_are_all_that_is_trained_once_and_whole_lines(sizes, batch, dtype, data):
+    layout = Layout.of(sizes)
+    frozen = frozenset(data.draw(st.sets(st.integers(1, layout.L), max_size=layout.L - 1)))
+    plan = Plan(layout, get_loss("squared"), get_method("adam"), {}, batch, dtype=dtype, frozen=frozen)
+    times = np.zeros(layout.K, int)
+    for start, stop, is_weight, first, last, line, lines in plan.pieces():
+        times[start:stop] += 1
+        at, end = (layout.slices["A" if is_weight else "b", l + 1] for l in (first, last))
+        if first == last and is_weight:
+            D = layout.layers[first].outputs
+            assert (start, stop) == (at[0] + line * D, at[0] + (line + lines) * D)
+            assert first == 0 or line % (VECTOR // np.dtype(dtype).itemsize) == 0
+        else:
+            assert (start, stop) == (at[0], end[1])
+    wanted = np.zeros(layout.K, int)
+    for (_, l), (start, stop, _) in layout.slices.items():
+        wanted[start:stop] = l not in frozen
+    np.testing.assert_array_equal(times, wanted)
+
+
+def test_numbers_too_small_for_full_precision_are_flushed_while_it_trains_and_only_then():
+    layout, w, X, Y = problem()
+    w, X, Y = (a.astype(np.float32) for a in (w, X, Y))
+    plan = Plan(layout, get_loss("squared"), get_method("momentum"), {}, 53)
+    with Run(plan, w, X, Y, n_threads=1) as run:
+        run.state[:] = tiny = np.float32(1e-41)
+        run.epochs(np.empty((1, 0), np.int64), 0.0)  # v ← μ v − 0 g
+        assert (run.state == 0).all()
+    assert np.float32(0.5) * tiny > 0
+    assert (np.full(64, tiny) * np.float32(0.5) > 0).all()
+
+
+def test_only_a_run_that_keeps_the_gradient_has_it():
+    layout, w, X, Y = problem()
+    plan = Plan(layout, get_loss("squared"), get_method("gradient_descent"), {}, len(X), dtype="float64")
+    with Run(plan, w, X, Y) as run, pytest.raises(RuntimeError, match="keeps_gradient=True"):
+        run.gradient  # noqa: B018
+    before = w.copy()
+    with Run(plan, w, X, Y, keeps_gradient=True) as run:
+        run.epochs(np.empty((1, 0), np.int64), 0.5)
+        np.testing.assert_allclose(before - 0.5 * run.gradient, w, rtol=1e-12)
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
