@@ -142,7 +142,7 @@ def test_gradients_made_piece_by_piece_for_all_shards_equal_the_plain_loop(wish)
     assert found[0] == found[1]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=200)
 @given(
     st.lists(st.integers(1, 90) | st.sampled_from([128, 513, 700]), min_size=2, max_size=6),
     st.integers(1, 400), st.sampled_from(["float32", "float64"]), st.data(),

@@ -200,6 +200,18 @@ def entry_of(typing_context, frame, k):
     return types.int64(types.int64, types.int64), codegen
 
 
+@intrinsic
+def widest(typing_context):
+    """The loops of this function use the widest vectors that the processor has: the compiler's own choice is half as
+    wide on some, for fear that they slow it down, which the matrix products would have done anyway."""
+
+    def codegen(context, builder, sig, args):
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # llvmlite's own `add` knows no such pairs
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
 # ---------------------------------------------------------------- calls and addresses
 
 

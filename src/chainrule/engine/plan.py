@@ -138,6 +138,7 @@ class Plan:
         """
         lanes = VECTOR // np.dtype(self.dtype).itemsize
         found: list[list[int]] = []
+        small: list[int] | None = None
         for is_weight in (1, 0):
             for l, layer in enumerate(self.layout.layers):
                 if l + 1 in self.frozen:
@@ -152,10 +153,12 @@ class Plan:
                         [start + i * D, start + min(m, i + lines) * D, is_weight, l, l, i, min(m, i + lines) - i]
                         for i in range(0, m, lines)
                     ]
-                elif found and found[-1][1:3] == [start, is_weight] and stop - found[-1][0] <= 2 * _WORTH_CUTTING:
-                    found[-1][1], found[-1][4] = stop, l
+                    small = None
+                elif small and small[1:3] == [start, is_weight] and stop - small[0] <= 2 * _WORTH_CUTTING:
+                    small[1], small[4] = stop, l
                 else:
-                    found.append([start, stop, is_weight, l, l, 0, m])
+                    small = [start, stop, is_weight, l, l, 0, m]
+                    found.append(small)
         found.sort(key=lambda piece: piece[0] - piece[1])
         return np.array(found, dtype=np.int64).reshape(-1, 7)
 

@@ -31,19 +31,23 @@ class Printed(NamedTuple):
 
 
 def _function(
-    pattern: str, dtype: str, arrays: Sequence[tuple[str, str, str]], scalars: str, lines: Sequence[str]
-) -> Printed:
-    """A row function: arrays are (name, letter, shape), then the scalar arguments; it always returns a float64."""
+    pattern: str, dtype: str, arrays: Sequence[tuple[str, str, str]], scalars: str, lines: Sequence[str],
+    wide: bool = True,
+) -> Printed:  # fmt: skip
+    """A row function: arrays are (name, letter, shape), then the scalar arguments; it always returns a float64.
+
+    wide : whether it gains by the widest vectors; roots and quotients, of which methods are made, do not.
+    """
     names = [f"{name}_" for name, _, _ in arrays] + scalars.split()
     views = [f"{name} = array({name}_, {shape})" for name, _, shape in arrays]
     widths = [f"dt = np.{dtype}", "one, zero, inf, width = dt(1.0), dt(0.0), dt(np.inf), dt(D)"]
-    body = [*views, *widths, *lines]
+    body = [*(["widest()"] if wide else []), *views, *widths, *lines]
     if not body[-1].startswith("return"):
         body.append("return 0.0")
     text = [
         "import math",
         "import numpy as np",
-        "from chainrule.engine.jit import array, given_back, local, taken",
+        "from chainrule.engine.jit import array, given_back, local, taken, widest",
         *_elementary(lines, dtype),
         f"def function({', '.join(names)}):",
         *("    " + line for line in body),
@@ -304,7 +308,7 @@ def print_method(row: Method, dtype: str, D: int) -> Printed:
     lines += loop(block, loads, lambda out: [f"{at} = {x}" for at, x in zip(targets, out, strict=True)])
     arrays = [("w", "p", "D"), ("g", "p", "D"), ("state", "p", f"{max(count - 1, 0)} * stride + D")]
     arrays += [("h", "P", f"{len(names) + 1}")]
-    return _function("pppPxxnn", dtype, arrays, "t_ step_ stride D", lines)
+    return _function("pppPxxnn", dtype, arrays, "t_ step_ stride D", lines, wide=False)
 
 
 # ---------------------------------------------------------------- addresses
