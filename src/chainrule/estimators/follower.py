@@ -78,7 +78,7 @@ class Follower:
         self._count(model._reported(event.loss, event.penalty))
         if model.early_stopping:
             self._count_score(event.validation_score)
-        model.history_.add(replace(event, epoch=self._seen + event.epoch))
+        model.history_.add(replace(event, epoch=self._seen + event.epoch) if self._seen else event)
         worse = self._is_worse()
         model._no_improvement_count = model._no_improvement_count + 1 if worse else 0
         descent = self.descent

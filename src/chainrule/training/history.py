@@ -76,16 +76,14 @@ class History:
 
     def add(self, event: Event) -> None:
         """Append an event; a score with the name of a field of events is a ValueError."""
-        taken = _RESERVED & set(event.scores)
+        taken = _RESERVED.intersection(event.scores)
         if taken:
             raise ValueError(f"a score may not be called {min(taken)!r}: every history has a column of that name")
-        n = len(self)
-        row = {name: _number(getattr(event, name)) for name in COLUMNS}
-        row |= {name: _number(value) for name, value in event.scores.items()}
-        for name in row.keys() - self._columns.keys():
-            self._columns[name] = [None] * n
+        own, scores = vars(event), event.scores
+        for name in scores.keys() - self._columns.keys():
+            self._columns[name] = [None] * len(self)
         for name, column in self._columns.items():
-            column.append(row.get(name))
+            column.append(_number(own[name] if name in own else scores.get(name)))
         self._n_epochs.append(int(event.n_epochs))
 
     def __getitem__(self, name: str) -> list[Any]:
