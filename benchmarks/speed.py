@@ -169,6 +169,8 @@ def jax_epoch(load: Workload, threads: int) -> Callable[[], object]:
     return run
 
 
+# A processor that was idle meanwhile needs some hundredths of a second to come up to speed.
+TURN_SECONDS = 0.4
 EPOCHS = {"sklearn": sklearn_epoch, "torch": torch_epoch, "jax": jax_epoch, "chainrule": chainrule_epoch}
 
 
@@ -223,12 +225,12 @@ def contestants(load: Workload, peers: list[str]) -> dict[str, Contestant]:
 
 
 def measure(load: Workload, peers: list[str], rounds: int) -> dict[str, float]:
-    """Median seconds per epoch of each contestant, taking turns; short epochs are repeated to last 0.1 s."""
+    """Median seconds per epoch of each contestant, taking turns; short epochs are repeated to last a turn."""
     runners = contestants(load, peers)
     repeats = {}
     for name, runner in runners.items():
         runner.seconds(2)
-        repeats[name] = max(1, int(0.1 / runner.seconds(1)))
+        repeats[name] = max(1, int(TURN_SECONDS / runner.seconds(1)))
     times: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(rounds):
         for name, runner in runners.items():

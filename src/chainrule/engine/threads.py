@@ -18,12 +18,11 @@ from .plan import aligned
 
 # A kernel call returns at least this often, so that bars, Ctrl-C and time limits work.
 SLICE_SECONDS = 0.2
-# Numbers of threads are compared by slices of this length: so many of each at first, then one of another number after
-# so many seconds, twice as many each time, since the first samples may have met something else that ran.
-_SAMPLE_SECONDS = 0.005
-_SAMPLES = 3
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
-_SHARE_OF_SLOW = 0.3
+# Numbers of threads are compared by slices of this length, for so long: each at first, then another than the best after
+# so many seconds, twice as many each time, since a trial may have met something else that ran.
+_SAMPLE_SECONDS, _TRIAL_SECONDS = 0.005, 0.01
+_FIRST_WAIT, _LONGEST_WAIT = 0.03, 5.0
+_SHARE_OF_SLOW = 0.1
 
 
 def available_threads() -> int:
@@ -66,7 +65,8 @@ class Pace:
 
     The bits of a training do not depend on the number of threads, so it may change at any slice. A small network is
     faster on one thread, and so is any network on a machine whose processors others use: there every meeting of the
-    threads waits for the one that was put aside.
+    threads waits for the one that was put aside. The first slice after a change says little: threads wake up in it, and
+    each processor fetches what the other had in its cache.
 
     choices : numbers of threads to choose from
     first : units of work (steps) of the first slices
@@ -75,32 +75,44 @@ class Pace:
     def __init__(self, choices: Sequence[int], first: int):
         self._choices, self._first = tuple(choices), max(1, first)
         self._rates: dict[int, float] = {}
-        self._samples = dict.fromkeys(self._choices, 0)
+        self._now, self._before, self._best = self._choices[-1], 0, 0
+        self._trial = _TRIAL_SECONDS if len(self._choices) > 1 else 0.0  # what is left of looking at `_now`
         self._since, self._wait, self._turn = 0.0, _FIRST_WAIT, 0
 
     def next(self) -> tuple[int, int]:
         """(threads, units of work) of the next slice."""
-        waiting = [n for n in self._choices if self._samples[n] < _SAMPLES]
-        if len(self._choices) > 1 and waiting:
-            n = min(waiting, key=lambda n: (self._samples[n], -n))
-            return n, self._units(n, _SAMPLE_SECONDS)
+        if len(self._choices) > 1 and self._trial <= 0.0:
+            self._choose()
+        return self._now, self._units(self._now, _SAMPLE_SECONDS if self._trial > 0.0 else SLICE_SECONDS)
+
+    def _choose(self) -> None:
+        """What was not tried yet; or, from time to time, another than the best; or else the best."""
+        untried = [n for n in self._choices if n not in self._rates]
         best = max(self._choices, key=lambda n: self._rates.get(n, 0.0))
-        if len(self._choices) > 1 and self._since >= self._wait:
-            self._since, self._wait, self._turn = 0.0, min(2 * self._wait, _LONGEST_WAIT), self._turn + 1
+        if best != self._best:
+            self._best, self._wait = best, _FIRST_WAIT
+        if untried:
+            self._now, self._trial = untried[-1], _TRIAL_SECONDS
+        elif self._since >= self._wait:
             others = [n for n in self._choices if n != best]
-            other = others[self._turn % len(others)]
-            return other, self._units(other, _SAMPLE_SECONDS)
-        return best, self._units(best, SLICE_SECONDS)
+            self._now, self._trial = others[self._turn % len(others)], _TRIAL_SECONDS
+            self._since, self._wait, self._turn = 0.0, min(2 * self._wait, _LONGEST_WAIT), self._turn + 1
+        else:
+            self._now = best
 
     def _units(self, n: int, seconds: float) -> int:
         return max(1, int(self._rates[n] * seconds)) if n in self._rates else self._first
 
     def note(self, n: int, units: int, seconds: float) -> None:
         """What a slice took. One that was slow counts for a part: it may have met another process."""
+        self._since += seconds
+        changed, self._before = n != self._before, n
+        if changed and n in self._rates:
+            return
         rate, before = units / max(seconds, 1e-9), self._rates.get(n, 0.0)
         self._rates[n] = max(rate, before + _SHARE_OF_SLOW * (rate - before))
-        self._since += seconds
-        self._samples[n] += 1
+        if not changed:
+            self._trial -= seconds
 
 
 class _Task(NamedTuple):
