@@ -315,3 +315,13 @@ def test_read_only_arrays_need_no_second_compilation():
     assert after["train_steps"] <= 2  # one for each float width
     with pytest.raises(ValueError, match="may be written to"):
         Run(plan, w, X, Y)
+
+
+def test_the_pace_counts_rows_so_that_a_short_last_step_is_no_fast_one():
+    layout, w, X, Y = problem(N=53)
+    plan = Plan(layout, get_loss("squared"), get_method("adam"), {}, 10, dtype="float64")
+    with Run(plan, w, X, Y) as run:
+        assert run.steps_per_epoch == 6
+        assert [run._whole_steps(*slice) for slice in [(0, 6), (3, 2), (5, 1), (0, 12), (4, 3)]] == pytest.approx(
+            [5.3, 2, 0.3, 10.6, 2.3]
+        )

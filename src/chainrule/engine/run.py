@@ -111,9 +111,15 @@ class Run:
             count = min(total - done, count)
             started = time.perf_counter()
             self._steps(n, rows, done, done + count, sizes[done : done + count], tally)
-            self._pace.note(n, count, time.perf_counter() - started)
+            self._pace.note(n, self._whole_steps(done, count), time.perf_counter() - started)
             done += count
         return tally / len(self.X)
+
+    def _whole_steps(self, first: int, count: int) -> float:
+        """How many steps of a whole batch the rows of these would make: an epoch's last step may have fewer."""
+        per_epoch, batch = self.steps_per_epoch, self.plan.batch_size
+        last_ones = (first + count) // per_epoch - first // per_epoch
+        return count - last_ones * (per_epoch - len(self.X) / batch)
 
     def _steps(self, n: int, rows: Rows, first: int, last: int, sizes: np.ndarray, tally: np.ndarray) -> None:
         arguments = (

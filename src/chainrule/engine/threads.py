@@ -103,7 +103,7 @@ class Pace:
     def _units(self, n: int, seconds: float) -> int:
         return max(1, int(self._rates[n] * seconds)) if n in self._rates else self._first
 
-    def note(self, n: int, units: int, seconds: float) -> None:
+    def note(self, n: int, units: float, seconds: float) -> None:
         """What a slice took. One that was slow counts for a part: it may have met another process."""
         self._since += seconds
         changed, self._before = n != self._before, n
