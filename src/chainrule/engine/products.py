@@ -5,7 +5,7 @@
 from chainrule.engine.jit import address, compiled, written_out
 from chainrule.engine.panels import pack_and_sum, pack_columns, pack_rows_across, turn_block
 from chainrule.engine.processor import ABREAST, BLOCK_WIDTH, BLOCKS_AT_ONCE, PANEL_BYTES, VECTOR, heights
-from chainrule.engine.tiles import tile, tile_across
+from chainrule.engine.tiles import STEPS, tile, tile_across
 
 # Aᵀ is packed where more panels of B than this read it, so many lines of A at a time.
 _PANELS_WORTH_PACKING = 2
@@ -31,12 +31,19 @@ def height(like, left, columns):
 
 
 @written_out
-def strip(like, a, K, b, line, c, c_stride, M, columns):
-    """M × columns of C = A B, all from one panel of B, whose lines lie `line` numbers apart."""
+def strip(like, a, K, b, line, c, c_stride, M, columns, ahead, length):
+    """M × columns of C = A B, all from one panel of B, whose lines lie `line` numbers apart.
+
+    Meanwhile `length` bytes from address `ahead` on are fetched into the cache, evenly.
+    """
     size, i = like.itemsize, 0
+    rounds = K // STEPS
+    step = length * height(like, M, columns) // max(1, rounds * M)
     while i < M:
         rows = height(like, M - i, columns)
-        tile(like, a + i * K * size, K, b, line, c + i * c_stride * size, c_stride, rows, K, columns)
+        to = c + i * c_stride * size
+        tile(like, a + i * K * size, K, b, line, to, c_stride, rows, K, columns, ahead, step)
+        ahead += rounds * step
         i += rows
 
 
@@ -57,8 +64,11 @@ def product(like, a, panels, out, M, K, D):
     size = like.itemsize
     width = PANEL_BYTES // size
     for lo in range(0, D, width):
-        columns = min(width, D - lo)
-        strip(like, a, K, panels + lo * K * size, line_of(like, columns), out + lo * size, D, M, columns)
+        columns, panel = min(width, D - lo), panels + lo * K * size
+        # another thread may have packed the next panel: it comes slowly from that one's cache
+        coming = K * line_of(like, min(width, D - lo - columns)) * size
+        line = line_of(like, columns)
+        strip(like, a, K, panel, line, out + lo * size, D, M, columns, panel + K * line * size, coming)
 
 
 @compiled
@@ -113,7 +123,7 @@ def product_of_few(like, a, b, spare, out, M, K, D):
         if columns < width:
             pack_columns(like, from_, D, spare, K, columns)
             from_, line = spare, line_of(like, columns)
-        strip(like, a, K, from_, line, out + lo * size, D, M, columns)
+        strip(like, a, K, from_, line, out + lo * size, D, M, columns, from_, 0)
 
 
 @compiled

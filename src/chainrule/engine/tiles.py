@@ -22,6 +22,7 @@ from chainrule.engine.vectors import (
     columns_mask,
     declared,
     either,
+    fetch_ahead,
     function_of,
     letters,
     load,
@@ -37,26 +38,30 @@ from chainrule.engine.vectors import (
 )
 
 # Steps of k written out in a round of a tile's loop.
-_STEPS = 2
+STEPS = 2
 
 
 def _tile_function(module: ir.Module, number: ir.Type, rows: int, vectors: int, across: bool) -> ir.Function:
-    """void tile(A, its stride, B, its stride, C, its stride, K, columns, more): rows × (vectors · lanes) of C.
+    """void tile(A, its stride, B, its stride, C, its stride, K, columns, …): rows × (vectors · lanes) of C.
 
-    A's rows lie a stride apart and the numbers of a row side by side. With `across` it is the other way round, and
-    where `more` is not 0 the products are added to C.
+    A's rows lie a stride apart and the numbers of a row side by side; the last arguments say which address is fetched
+    into the cache meanwhile, and how many bytes further it is in the next round. With `across` A's rows lie side by
+    side and their numbers a stride apart; where the last argument is not 0, the products are added to C.
     """
     name = f"chainrule_tile_{number}_{rows}_{vectors}{'_across' if across else ''}"
     pointer = number.as_pointer()
-    function, new = function_of(module, name, [pointer, I64, pointer, I64, pointer, I64, I64, I64, I64])
+    function, new = function_of(
+        module, name, [pointer, I64, pointer, I64, pointer, I64, I64, I64] + [I64] * (1 if across else 2)
+    )
     if new:
-        A, a_stride, B, b_stride, C, c_stride, K, columns, more = function.args
+        A, a_stride, B, b_stride, C, c_stride, K, columns, *rest = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         vector = vector_of(number)
         sums = [[ir.Constant(vector, None)] * vectors] * rows
         if across:
-            sums = _begun(builder, sums, (C, c_stride, columns, more))
-        found = _products(builder, number, (rows, vectors, across), (A, a_stride, B, b_stride, K), sums)
+            sums = _begun(builder, sums, (C, c_stride, columns, *rest))
+        ahead = [] if across else rest
+        found = _products(builder, number, (rows, vectors, across), (A, a_stride, B, b_stride, K), sums, ahead)
         _store(builder, number, found, (C, c_stride, columns))
         builder.ret_void()
     return function
@@ -81,7 +86,12 @@ def _begun(builder: ir.IRBuilder, zeros: list[list[Any]], where: Any) -> list[li
 
 
 def _products(
-    builder: ir.IRBuilder, number: ir.Type, shape: tuple[int, int, bool], where: Any, sums: list[list[Any]]
+    builder: ir.IRBuilder,
+    number: ir.Type,
+    shape: tuple[int, int, bool],
+    where: Any,
+    sums: list[list[Any]],
+    ahead: list[Any],
 ) -> list[list[Any]]:
     """The loop over k, which adds to the accumulators; returns them, rows × vectors."""
     rows, vectors, across = shape
@@ -102,24 +112,27 @@ def _products(
 
     def round_of(steps: int) -> Any:
         def body(state: list[Any]) -> list[Any]:
-            a, b, *sums = state
+            a, b, at, *sums = state
+            if ahead and steps > 1:
+                fetch_ahead(builder, at)
+                at = builder.add(at, ahead[1])
             for s in range(steps):
                 sums = step(a, b, sums, s)
                 b = builder.gep(b, [b_stride])
                 if across:
                     a = builder.gep(a, [a_stride])
-            return [a if across else builder.gep(a, [whole(steps)]), b, *sums]
+            return [a if across else builder.gep(a, [whole(steps)]), b, at, *sums]
 
         return body
 
-    state = [A, B, *(value for line in sums for value in line)]
+    state = [A, B, ahead[0] if ahead else whole(0), *(value for line in sums for value in line)]
     left = K
     # Nearly all of a product is made of full tiles; written out in the others, too, they would take longer to compile.
     if rows == heights(vectors)[0]:
-        state = repeat(builder, builder.sdiv(K, whole(_STEPS)), state, round_of(_STEPS))
-        left = builder.srem(K, whole(_STEPS))
+        state = repeat(builder, builder.sdiv(K, whole(STEPS)), state, round_of(STEPS))
+        left = builder.srem(K, whole(STEPS))
     state = repeat(builder, left, state, round_of(1))
-    return [state[2 + i * vectors :][:vectors] for i in range(rows)]
+    return [state[3 + i * vectors :][:vectors] for i in range(rows)]
 
 
 def _store(builder: ir.IRBuilder, number: ir.Type, sums: list[list[Any]], where: Any) -> None:
@@ -145,9 +158,9 @@ def _called(across: bool) -> Any:
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         number = number_of(sig.args[0])
         pointer = number.as_pointer()
-        _, a, a_stride, b, b_stride, c, c_stride, rows, K, columns, *more = args
+        _, a, a_stride, b, b_stride, c, c_stride, rows, K, columns, *rest = args
         given = [builder.inttoptr(a, pointer), a_stride, builder.inttoptr(b, pointer), b_stride]
-        given += [builder.inttoptr(c, pointer), c_stride, K, columns, *(more or [whole(0)])]
+        given += [builder.inttoptr(c, pointer), c_stride, K, columns, *rest]
         lanes = vector_of(number).count
         abreast = builder.sdiv(builder.add(columns, whole(lanes - 1)), whole(lanes))
         done = builder.append_basic_block("tiled")
@@ -166,13 +179,13 @@ def _called(across: bool) -> Any:
 
 
 @intrinsic
-def tile(typing_context, like, A, a_stride, B, b_stride, C, c_stride, rows, K, columns):
+def tile(typing_context, like, A, a_stride, B, b_stride, C, c_stride, rows, K, columns, ahead, step):
     """One tile of C = A B: `columns` (1 … a panel's) columns and `rows`, one of their `heights`; A, B, C are addresses.
 
     `like` is any array of the number type; strides lie between rows and count numbers. Of B whole vectors are read,
-    whatever `columns` is.
+    whatever `columns` is. From address `ahead` on, `step` bytes a round of STEPS steps of k are fetched into the cache.
     """
-    return signature(types.none, like, *[types.int64] * 9), _called(across=False)
+    return signature(types.none, like, *[types.int64] * 11), _called(across=False)
 
 
 @intrinsic

@@ -67,6 +67,14 @@ def store(builder: ir.IRBuilder, value: Any, pointer: Any) -> None:
     builder.store(value, builder.bitcast(pointer, kind.as_pointer())).align = bytes_of(number)
 
 
+def fetch_ahead(builder: ir.IRBuilder, address: Any) -> None:
+    """Bring the line of this address into the cache. There need not be any."""
+    pointer = ir.IntType(8).as_pointer()
+    function = declared(builder.module, "llvm.prefetch.p0", ir.VoidType(), [pointer, _I32, _I32, _I32])
+    read, keep, data = (ir.Constant(_I32, n) for n in (0, 3, 1))
+    builder.call(function, [builder.inttoptr(address, pointer), read, keep, data])
+
+
 def spread(builder: ir.IRBuilder, x: Any, vector: ir.VectorType) -> Any:
     """A vector of this number everywhere."""
     undefined = ir.Constant(vector, ir.Undefined)
