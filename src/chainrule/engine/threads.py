@@ -21,8 +21,8 @@ SLICE_SECONDS = 0.2
 # Numbers of threads are compared by slices of this length, for so long: each at first, then another than the best after
 # so many seconds, twice as many each time, since a trial may have met something else that ran.
 _SAMPLE_SECONDS, _TRIAL_SECONDS = 0.005, 0.01
-_FIRST_WAIT, _LONGEST_WAIT = 0.03, 5.0
-_SHARE_OF_SLOW = 0.1
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+_SHARES_OF_SLOW = 0.1, 0.5
 
 
 def available_threads() -> int:
@@ -104,15 +104,16 @@ class Pace:
         return max(1, int(self._rates[n] * seconds)) if n in self._rates else self._first
 
     def note(self, n: int, units: float, seconds: float) -> None:
-        """What a slice took. One that was slow counts for a part: it may have met another process."""
+        """What a slice took. One that was slow counts for a part: it may have met another process. One that was very
+        slow ends a trial, and counts for more: the others may be faster now."""
         self._since += seconds
         changed, self._before = n != self._before, n
-        if changed and n in self._rates:
-            return
         rate, before = units / max(seconds, 1e-9), self._rates.get(n, 0.0)
-        self._rates[n] = max(rate, before + _SHARE_OF_SLOW * (rate - before))
-        if not changed:
-            self._trial -= seconds
+        lost = 2.0 * rate < max(self._rates.values(), default=0.0)
+        if not changed or n not in self._rates:
+            self._rates[n] = max(rate, before + _SHARES_OF_SLOW[lost] * (rate - before))
+        if not changed or lost:
+            self._trial = 0.0 if lost else self._trial - seconds
 
 
 class _Task(NamedTuple):
