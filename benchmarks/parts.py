@@ -48,10 +48,10 @@ def _forward_and_loss(many, net, rows, desk, how, n):
 
 @njit(nogil=True)
 def _backward(many, net, rows, desk, how, n):
-    fetch = passes.fetch(rows, 0, n, desk.work, 0, desk.tail)
+    x, _, _ = passes.fetch(rows, 0, n, desk.work, 0, desk.tail)
     for _ in range(many):
         passes.deltas_down(net, n, desk.work, 0)
-        passes.own_gradients(net, fetch[0], n, desk.work, 0, desk.tail)
+        passes.own_gradients(net, x, n, desk.work, 0, desk.tail)
 
 
 @njit(nogil=True)

@@ -142,14 +142,8 @@ def test_gradients_made_piece_by_piece_for_all_shards_equal_the_plain_loop(wish)
     assert found[0] == found[1]
 
 
-@settings(deadline=None, max_examples=200)
-@given(
-    st.lists(st.integers(1, 90) | st.sampled_from([128, 513, 700]), min_size=2, max_size=6),
-    st.integers(1, 400), st.sampled_from(["float32", "float64"]), st.data(),
-)  # fmt: skip
-def test_pieces_are_all_that_is_trained_once_and_whole_lines(sizes, batch, dtype, data):
+def check_pieces(sizes, batch, dtype, frozen):
     layout = Layout.of(sizes)
-    frozen = frozenset(data.draw(st.sets(st.integers(1, layout.L), max_size=layout.L - 1)))
     plan = Plan(layout, get_loss("squared"), get_method("adam"), {}, batch, dtype=dtype, frozen=frozen)
     times = np.zeros(layout.K, int)
     for start, stop, is_weight, first, last, line, lines in plan.pieces():
@@ -165,6 +159,20 @@ def test_pieces_are_all_that_is_trained_once_and_whole_lines(sizes, batch, dtype
     for (_, l), (start, stop, _) in layout.slices.items():
         wanted[start:stop] = l not in frozen
     np.testing.assert_array_equal(times, wanted)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.integers(1, 90) | st.sampled_from([128, 513, 700]), min_size=2, max_size=6),
+    st.integers(1, 400), st.sampled_from(["float32", "float64"]), st.data(),
+)  # fmt: skip
+def test_pieces_are_all_that_is_trained_once_and_whole_lines(sizes, batch, dtype, data):
+    L = len(sizes) - 1
+    check_pieces(sizes, batch, dtype, frozenset(data.draw(st.sets(st.integers(1, L), max_size=L - 1))))
+
+
+def test_a_small_matrix_joins_no_piece_of_one_that_was_cut():
+    check_pieces([513, 1, 1], 1, "float32", frozenset())
 
 
 def test_numbers_too_small_for_full_precision_are_flushed_while_it_trains_and_only_then():

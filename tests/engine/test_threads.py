@@ -36,6 +36,31 @@ def test_a_machine_that_changes_is_noticed():
     assert [n for n, _ in used[-20:]].count(1) >= 18
 
 
+def test_the_slice_in_which_threads_wake_says_little():
+    """Where a call is one short slice, the first one on two threads is slow, the others are fast."""
+    pace, before, used, believed = Pace((1, 2), 10), 0, [], set()
+    for _ in range(300):
+        n, _ = pace.next()
+        woken = n == 2 and before != 2
+        pace.note(n, 10, 10 / {1: 1000.0, 2: 600.0 if woken else 1800.0}[n])
+        used.append(n)
+        before = n
+        believed.add(round(pace._rates.get(2, 0.0)))
+    assert used[-100:].count(2) >= 90
+    assert believed == {600, 1800}  # the very first slice is all that is known; later ones of its kind leave no trace
+
+
+def test_a_trial_ends_with_the_first_slice_that_is_far_too_slow():
+    pace, used = Pace((1, 2), 1), ""
+    for _ in range(20_000):  # calls of one step each
+        n, _ = pace.next()
+        pace.note(n, 1, {1: 1e-4, 2: 1e-3}[n])
+        used += str(n)
+    runs = [len(run) for run in used.lstrip("2").split("1") if run]
+    assert len(runs) > 3
+    assert max(runs) == 1
+
+
 def test_one_choice_is_never_sampled():
     used = follow(Pace((1,), 7), {1: 100.0}, 5)
     assert used == [(1, 7), (1, 20), (1, 20), (1, 20), (1, 20)]

@@ -355,9 +355,13 @@ def test_a_storm_of_ctrl_c_always_leaves_whole_weights(job, n_threads):
     if n_threads == 2:
         options |= TWO_SHARDS | {"epochs": 25}
     each = weights_after_each_epoch(job, **options)
-    began = time.perf_counter()
+    j = job.Job(**options)
+    with j.start(n_threads) as engine_run:
+        training, began = j.training(engine_run), time.perf_counter()
+        run(training)
+        whole = time.perf_counter() - began
+    assert j.w.tobytes() in each
     assert weights_after_each_epoch(job, **options) == each
-    whole = time.perf_counter() - began
     rng, ended, training_now = np.random.default_rng(0), [], False
 
     def storm(waits):
@@ -391,7 +395,7 @@ def test_a_storm_of_ctrl_c_always_leaves_whole_weights(job, n_threads):
         assert signal.getsignal(signal.SIGINT) is as_python_does
     finally:
         signal.signal(signal.SIGINT, previous)
-    assert len(set(ended)) > 1  # it was not always the same moment
+    assert len(set(ended)) > 3  # it was not always the same moment
 
 
 def test_in_another_thread_there_is_no_signal_to_hold(job):

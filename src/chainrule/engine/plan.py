@@ -225,10 +225,11 @@ class Wiring:
     ) -> tuple[np.ndarray, np.ndarray, int, int]:  # fmt: skip
         """(layers, tail, size of a shard's line of work, size of all panels).
 
-        own_gradients : layers whose dE/dA_l every shard makes for its own rows
-        piece : numbers of the largest piece of a gradient that is worked on at once; None is all of it.
         Every layer keeps its value and delta, z where its slope needs it, and with dropout the factors and what is
         passed on.
+
+        piece : numbers of the largest piece of a gradient that is worked on at once; None is all of it
+        own_gradients : layers whose dE/dA_l every shard makes for its own rows
         """
         self._size = 0
         layout, lines = self.layout, []
@@ -249,7 +250,7 @@ class Wiring:
             at_gradient = self._take(layer.inputs * layer.outputs) if l in own_gradients else -1
             places = (at_value, at_z, at_delta, at_passed, at_keep, at_packed, at_sums, at_gradient)
             lines.append(self._line(l, True, panels[l], places, l + 1 not in frozen))
-        tail.append(0)
+        tail.append(0)  # PACKED: all of w is packed
         tail.append(self._take(layout.K if piece is None else piece))
         lanes = VECTOR // np.dtype(self.dtype).itemsize
         tail.append(self._take(BLOCKS_AT_ONCE * (self.rows * BLOCK_WIDTH + lanes)))
