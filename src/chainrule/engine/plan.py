@@ -153,7 +153,6 @@ class Plan:
                         [start + i * D, start + min(m, i + lines) * D, is_weight, l, l, i, min(m, i + lines) - i]
                         for i in range(0, m, lines)
                     ]
-                    small = None
                 elif small and small[1:3] == [start, is_weight] and stop - small[0] <= 2 * _WORTH_CUTTING:
                     small[1], small[4] = stop, l
                 else:
