@@ -155,7 +155,7 @@ def place_of(desk, thread, lo, hi):
     return desk.work[thread, at : at + hi - lo]
 
 
-@compiled
+@written_out
 def clipped(thread, n_threads, counter, target, net, rows, desk, how, first, sizes, mass):
     """The gradient before any piece of w moves, since its norm is that of the whole; returns the factor that makes it
     short enough."""

@@ -33,7 +33,7 @@ from chainrule.engine.columns import (
     TARGETS,
     TRAINED,
 )
-from chainrule.engine.jit import address, call, compiled, copy
+from chainrule.engine.jit import address, call, compiled, copy, written_out
 from chainrule.engine.masks import keyed
 from chainrule.engine.panels import pack_columns
 from chainrule.engine.processor import PANEL_BYTES
@@ -221,7 +221,7 @@ def own_gradients(net, x, n, work, s, tail):
             gradient_of_lines(net, l, 0, layers[l, INPUTS], x, n, work, s, spare, g, 0)
 
 
-@compiled
+@written_out
 def shard_deltas(net, rows, lo, hi, work, s, tail, key):
     """Σ weight · L over rows lo:hi, with the deltas of all layers and the gradients that a shard makes itself left in
     its line; returns the sum and the sum of weights."""

@@ -60,6 +60,10 @@ class SparseRun:
         self.w, self.state, self.n_rows = w, self._run.state, X.shape[0]
 
     @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.n_rows // self.plan.batch_size)
+
+    @property
     def t(self) -> int:
         return self._run.t
 
@@ -93,7 +97,7 @@ class SparseRun:
 
     def epochs(self, orders: np.ndarray, step_sizes: Any) -> np.ndarray:
         """As Run.epochs."""
-        per_epoch = -(-self.n_rows // self.plan.batch_size)
+        per_epoch = self.steps_per_epoch
         sizes = np.broadcast_to(np.asarray(step_sizes, float), len(orders) * per_epoch).reshape(len(orders), per_epoch)
         return np.array([self._epoch(*one) for one in zip(orders, sizes, strict=True)])
 

@@ -103,6 +103,7 @@ class FitTasks:
         self._fit = estimator._init_callback_context(max_subtasks=n_epochs)
         # Without callbacks nobody asks for the epochs' tasks.
         self._watched = bool(getattr(estimator, "_skl_callbacks", []))
+        self._n_epochs = n_epochs
         self._epoch: Any = None
         self._fit.call_on_fit_task_begin(**self._given)
 
@@ -125,6 +126,10 @@ class FitTasks:
         task.event = event
         stop = task.call_on_fit_task_end(**self._given, reconstruction_attributes=self._attributes)
         return stop and (getattr(task, "reason", "") or "a callback asked for it")
+
+    def epochs_at_once(self) -> int:
+        """Any number, where there are no callbacks."""
+        return 1 if self._watched else self._n_epochs
 
     def end(self) -> None:
         """The fit is done; a task whose epoch was broken off ends as an empty one, as scikit-learn's own do."""

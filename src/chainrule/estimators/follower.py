@@ -88,6 +88,12 @@ class Follower:
             return None
         return self._give_up()
 
+    def epochs_at_once(self) -> int:
+        """How many epochs are done at least before it ends training, or changes the step size."""
+        if self.descent.rule == "invscaling":
+            return 1
+        return max(1, self.model.n_iter_no_change + 1 - self.model._no_improvement_count)
+
     def _count(self, loss: float) -> None:
         model = self.model
         model.n_iter_ += 1

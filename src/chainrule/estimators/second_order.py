@@ -108,6 +108,10 @@ class SecondOrderRun:
         self.at_slice: Callable[[], None] | None = None
         self._reason = ""
 
+    @property
+    def steps_per_epoch(self) -> int:
+        return 1
+
     def _moment(self) -> None:
         if self.at_slice is not None:
             self.at_slice()

@@ -49,6 +49,23 @@ def ask(consumers: Iterable[Consumer], event: Event) -> Said:
     return found
 
 
+def epochs_at_once(consumers: Iterable[Consumer]) -> int:
+    """How many epochs may be done before their events are shown, all together: as few as any consumer says.
+
+    A consumer's own method `epochs_at_once` says it: of so many it ends training after the last at the earliest, and
+    the weights after the others are nothing to it. One without this method sees each epoch when it ends.
+
+    >>> class Counts:
+    ...     def __call__(self, event):
+    ...         return event.epoch == 20
+    ...     def epochs_at_once(self):
+    ...         return 20
+    >>> epochs_at_once([Counts()]), epochs_at_once([Counts(), print])
+    (20, 1)
+    """
+    return min((getattr(consumer, "epochs_at_once", lambda: 1)() for consumer in consumers), default=1)
+
+
 def reason_of(answer: Any, consumer: Any) -> str:
     """Why the consumer wants to stop, by its answer: its text, or its name where it answered True; '' to go on."""
     if isinstance(answer, str):

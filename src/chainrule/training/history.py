@@ -76,14 +76,16 @@ class History:
 
     def add(self, event: Event) -> None:
         """Append an event; a score with the name of a field of events is a ValueError."""
-        taken = _RESERVED.intersection(event.scores)
-        if taken:
-            raise ValueError(f"a score may not be called {min(taken)!r}: every history has a column of that name")
         own, scores = vars(event), event.scores
-        for name in scores.keys() - self._columns.keys():
-            self._columns[name] = [None] * len(self)
+        if scores:
+            taken = _RESERVED.intersection(scores)
+            if taken:
+                raise ValueError(f"a score may not be called {min(taken)!r}: every history has a column of that name")
+            for name in scores.keys() - self._columns.keys():
+                self._columns[name] = [None] * len(self)
         for name, column in self._columns.items():
-            column.append(_number(own[name] if name in own else scores.get(name)))
+            value = own[name] if name in own else scores.get(name)
+            column.append(value.item() if isinstance(value, np.generic) else value)
         self._n_epochs.append(int(event.n_epochs))
 
     def __getitem__(self, name: str) -> list[Any]:

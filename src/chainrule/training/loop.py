@@ -15,11 +15,14 @@ import numpy as np
 
 from chainrule.descent import DivergenceError
 
-from .callbacks import Consumer, ask
+from .callbacks import Consumer, ask, epochs_at_once
 from .checkpoint import Checkpointer
 from .history import Event, History
 from .interrupts import Held, Window
 from .progress import Progress, Watched
+
+# Epochs are done at once that take about this long together: nobody sees that their events come later.
+_AT_ONCE_SECONDS = 0.05
 
 
 class Trainee(Protocol):
@@ -35,6 +38,8 @@ class Trainee(Protocol):
 
     @property
     def n_rows(self) -> int: ...
+    @property
+    def steps_per_epoch(self) -> int: ...
     def epochs(self, orders: np.ndarray, step_sizes: Any) -> np.ndarray: ...
     def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]: ...
     def restore(self, data: dict[str, Any], arrays: dict[str, np.ndarray]) -> None: ...
@@ -54,9 +59,14 @@ class Training:
     step_size: Callable[[int], float | np.ndarray]
     watch: Callable[[np.ndarray], Watched] | None = None
     progress: Progress = field(init=False)
+    drawn: list[np.ndarray] = field(default_factory=list, init=False)  # orders of epochs that were taken back
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.n_epochs, self.watch)
+
+    def next_order(self) -> np.ndarray:
+        """The order of rows of the next epoch."""
+        return self.drawn.pop(0) if self.drawn else np.asarray(self.order(), np.int64)
 
     @property
     def history(self) -> History:
@@ -93,27 +103,51 @@ def events(training: Training) -> Generator[Event, None, None]:
 
     Raises DivergenceError when the loss or a weight is NaN or infinite.
     """
-    while training.progress.epoch < training.n_epochs:
-        with Held() as held:
-            event = _epoch(training, held)
+    for (event,) in _stretches(training, lambda: 1):
         yield event
 
 
-def _epoch(training: Training, held: Held) -> Event:
-    run, progress = training.run, training.progress
+def _stretches(training: Training, at_once: Callable[[], int]) -> Generator[list[Event], None, None]:
+    """As `events`, of as many epochs at a time as nobody minds, while these are short: their events, w that of the
+    last. Where one of them diverges, all are taken back and done again one after another, up to that one."""
+    progress, seconds = training.progress, math.inf
+    while progress.epoch < training.n_epochs:
+        count = 1
+        if not (training.drawn or training.watch):
+            count = min(at_once(), training.n_epochs - progress.epoch, int(_AT_ONCE_SECONDS / seconds))
+        began, count = progress.seconds, max(1, count)
+        with Held() as held:
+            try:
+                found = _stretch(training, held, count)
+            except DivergenceError:
+                if count == 1:
+                    raise
+                continue
+        seconds = max((progress.seconds - began) / count, 1e-9)
+        yield found
+
+
+def _stretch(training: Training, held: Held, count: int) -> list[Event]:
+    run, progress, orders = training.run, training.progress, list[np.ndarray]()
     done, before = progress.epoch, run.snapshot()
     progress.begin()
     run.at_slice = held.deliver
     try:
-        sizes = training.step_size(done)
-        order = np.asarray(training.order(), np.int64)
+        sizes = [np.asarray(training.step_size(done + k), float) for k in range(count)]
+        while len(orders) < count:
+            orders.append(training.next_order())
+        of_steps = sizes[0] if count == 1 else np.concatenate([np.broadcast_to(s, run.steps_per_epoch) for s in sizes])
         with np.errstate(all="ignore"):
-            loss, penalty = run.epochs(order[None], sizes)[0]
-        if not (math.isfinite(loss) and math.isfinite(penalty) and np.isfinite(run.w).all()):
-            raise DivergenceError(_advice(done + 1, float(loss), float(np.max(sizes))))
-        step_size = np.asarray(sizes).flat[-1]
-        return progress.finish(training.weights, loss=loss, penalty=penalty, rows=run.n_rows, step_size=step_size)
+            tally = run.epochs(np.stack(orders), of_steps)
+        if not (np.isfinite(tally).all() and np.isfinite(run.w).all()):
+            raise DivergenceError(_advice(done + 1, float(tally[0, 0]), float(np.max(sizes[0]))))
+        w, rows, parts = training.weights, run.n_rows, [(k + 1) / count for k in range(count)]
+        return [
+            progress.finish(w, loss=loss, penalty=penalty, rows=rows, step_size=step.flat[-1], part=part)
+            for (loss, penalty), step, part in zip(tally, sizes, parts, strict=True)
+        ]
     except BaseException:
+        training.drawn[:0] = orders
         run.restore(*before)
         raise
     finally:
@@ -139,9 +173,12 @@ def run(
     However it ends, by Ctrl-C or an error of a consumer too, w holds whole weights: the best ones where rows were held
     out, else those of the last finished epoch; `training.history` has what was seen.
 
+    Consumers that say how many epochs may pass before they look (see `epochs_at_once`) see several short ones together.
+
     `checkpoint` is written at epoch ends and when training ends, and is where a resumed training starts.
     """
     consumers = [*([] if emit is None else [emit]), *rules]
+    at_once = (lambda: epochs_at_once(consumers)) if checkpoint is None else (lambda: 1)
     interrupted, reason = False, f"all {training.n_epochs} epochs were done"
     if checkpoint is not None:
         checkpoint.follow(run=training.run, progress=training.progress)
@@ -152,8 +189,10 @@ def run(
             return Outcome(training.history, checkpoint.ended, training.settle())
     with Held() as held:
         try:
-            with closing(events(training)) as stream:
-                for event in stream:
+            with closing(_stretches(training, at_once)) as stream:
+                for *before, event in stream:
+                    for earlier in before:  # Ctrl-C waits meanwhile: w has gone further
+                        ask(consumers, earlier)
                     with Window():
                         said = ask(consumers, event)
                     if checkpoint is not None:

@@ -59,7 +59,7 @@ class Progress:
         self.best_epoch = 0  # 0: none was the best yet
         self.seconds, self.rows = 0.0, 0
         self._best_w: np.ndarray | None = None
-        self._began = time.perf_counter()
+        self.begin()
 
     @property
     def epoch(self) -> int:
@@ -71,11 +71,16 @@ class Progress:
         self.best, self._best_w = best, w.copy()
 
     def begin(self) -> None:
-        """An epoch begins now."""
-        self._began = time.perf_counter()
+        """An epoch, or several that are done at once, begins now."""
+        self._began, self._before = time.perf_counter(), self.seconds
 
-    def finish(self, w: np.ndarray, *, loss: float, penalty: float, rows: int, step_size: float) -> Event:
-        """An epoch over `rows` rows is done, which left `w`: look at the held-out rows, record and return the event."""
+    def finish(
+        self, w: np.ndarray, *, loss: float, penalty: float, rows: int, step_size: float, part: float = 1.0
+    ) -> Event:
+        """An epoch over `rows` rows is done, which left `w`: look at the held-out rows, record and return the event.
+
+        part : of the time since `begin` that had passed when it ended, where several were done at once
+        """
         seen = self._look(w)
         is_best = seen.better_than(self.best)
         event = Event(
@@ -83,7 +88,7 @@ class Progress:
             n_epochs=self.n_epochs,
             loss=float(loss),
             penalty=float(penalty),
-            seconds=self.seconds + time.perf_counter() - self._began,
+            seconds=self._before + part * (time.perf_counter() - self._began),
             rows=self.rows + rows,
             step_size=float(step_size),
             validation_loss=None if seen.loss is None else float(seen.loss),
