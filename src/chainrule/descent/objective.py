@@ -23,6 +23,7 @@ class Objective:
     jacobian : x -> ∂e/∂x, the shape of e followed by the shape of x
     normal : x -> (JᵀJ, Jᵀe), K × K and K numbers for x of K numbers, where that is cheaper than J. For an F that is no
         sum of squares, (G, ∇F) with a positive semidefinite G in the place of the Hessian (generalised Gauss-Newton)
+    chord : (x, y) -> J(x)ᵀ e(y), the gradient at y with the Jacobian of x, of the shape of x
     hvp : (x, v) -> the Hessian of F at x times v
     gauss_newton : (x, v) -> the matrix of `normal` times v, of the shape of x, without making the matrix
     groups : name -> slice of the numbers of x (flat): parameters of one kind, to which bayesian_regularisation gives a
@@ -51,13 +52,14 @@ class Objective:
         residuals: Callable[[Any], Any] | None = None,
         jacobian: Callable[[Any], Any] | None = None,
         normal: Callable[[Any], tuple[Any, Any]] | None = None,
+        chord: Callable[[Any, Any], Any] | None = None,
         hvp: Callable[[Any, Any], Any] | None = None,
         gauss_newton: Callable[[Any, Any], Any] | None = None,
         groups: Mapping[str, slice] | None = None,
     ):
         given = {
             "f": f, "gradient": gradient, "value_and_gradient": value_and_gradient, "residuals": residuals,
-            "jacobian": jacobian, "normal": normal, "hvp": hvp, "gauss_newton": gauss_newton,
+            "jacobian": jacobian, "normal": normal, "chord": chord, "hvp": hvp, "gauss_newton": gauss_newton,
         }  # fmt: skip
         for name, function in given.items():
             if function is not None and not callable(function):
@@ -76,7 +78,7 @@ class Objective:
         self.groups = dict(named)
         self._f, self._gradient, self._both = f, gradient, value_and_gradient
         self.residuals, self._jacobian, self._normal = residuals, jacobian, normal
-        self._hvp, self._gauss_newton = hvp, gauss_newton
+        self._chord, self._hvp, self._gauss_newton = chord, hvp, gauss_newton
 
     @property
     def has_normal(self) -> bool:
@@ -150,6 +152,18 @@ class Objective:
             return self._normal(x)
         J = np.reshape(self.jacobian(x), (-1, np.size(x)))
         return J.T @ J, J.T @ np.ravel(self.residuals(x))  # type: ignore[misc]
+
+    @property
+    def has_chord(self) -> bool:
+        """Whether `chord` was given, and makes no J."""
+        return self._chord is not None
+
+    def chord(self, x: Any, y: Any) -> Any:
+        """J(x)ᵀ e(y), of the shape of x: the gradient at y with the Jacobian of x. TypeError without residuals."""
+        if self._chord is not None:
+            return self._chord(x, y)
+        J = np.reshape(self.jacobian(x), (-1, np.size(x)))
+        return np.reshape(J.T @ np.ravel(self.residuals(y)), np.shape(x))[()]  # type: ignore[misc]
 
     def hvp(self, x: Any, v: Any) -> Any:
         """The Hessian of F at x times v, of the shape of x."""

@@ -45,6 +45,11 @@ class Stopping:
         return None
 
 
+def _is_finite(x: Any) -> bool:
+    """Whether no entry is NaN or infinite. A sum is one look; only where it is not finite every entry is asked."""
+    return isfinite(np.add.reduce(x, None)) or bool(np.isfinite(x).all())
+
+
 def _largest(x: Any) -> float:
     return float(np.abs(x).max(initial=0.0))
 
@@ -104,18 +109,20 @@ class Walk:
         numbers : what the method reports of this point; slope : what must be small at the end, where that is not g
         """
         self._check(x, value, g, size)
-        stalled = self.stopping.stalled(x - self.points[-1], value - self.values[-1]) if self.values else None
+        stopping, stalled = self.stopping, None
+        if self.values and (stopping.tol_value or stopping.tol_step):
+            stalled = stopping.stalled(x - self.points[-1], value - self.values[-1])
         self._note(x, value, g, numbers or {})
         if self.n_iter and self.callback is not None and self.callback(np.array(x)[()], value):
             return "callback"
-        if self.stopping.small(g if slope is None else slope):
+        if stopping.small(g if slope is None else slope):
             return "gradient"
-        if stalled or self.n_iter < self.stopping.max_iter:
+        if stalled or self.n_iter < stopping.max_iter:
             return stalled
         return "worse" if value > self.values[0] + rounding(self.values[0], np.asarray(x).dtype) else "limit"
 
     def _check(self, x: Any, value: float, g: Any, size: float | None) -> None:
-        if not (isfinite(value) and np.isfinite(x).all() and np.isfinite(g).all()):
+        if not (isfinite(value) and _is_finite(x) and _is_finite(g)):
             named = (("the point", x), ("the value", value), ("the gradient", g))
             broken = next(name for name, number in named if not np.isfinite(number).all())
             if not self.values:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -29,8 +29,10 @@ from .threads import Crew, Pace, enough_threads
 # A block of lines of J has so many rows, fewer where that would be more numbers (16 MB); a thread takes some at a time.
 _FEWEST_LINES, _MOST_LINES, _BLOCK_NUMBERS = 16, 256, 1 << 21
 _ROWS_AT_A_TIME = 32
-# Multiplications of JᵀJ that are worth a thread.
-_WORTH_A_THREAD = 20_000_000
+# Multiplications of JᵀJ that are worth a thread, where each has some of its columns; or where the matrix is no larger
+# than this, those that are worth a shard of the rows with a matrix of its own: less goes from core to core.
+_WORTH_A_THREAD, _WORTH_A_SHARD = 20_000_000, 6_000_000
+_LARGEST_OF_SHARDS, _MOST_SHARDS, _ROWS_OF_SHARD = 1000, 8, 64
 _WIDTH = np.dtype(np.float64)
 
 
@@ -51,14 +53,18 @@ class _Lines:
         self._block = max(1, min(_MOST_LINES, most, self.N))
         self._at_once = min(_ROWS_AT_A_TIME, self._block)
         multiplications = self.N * self.D * self._line**2 // 2
-        self._crew = Crew(enough_threads(multiplications // _WORTH_A_THREAD, n_threads))
+        self._has_shards = self.K <= _LARGEST_OF_SHARDS
+        S = min(_MOST_SHARDS, multiplications // _WORTH_A_SHARD, self.N // _ROWS_OF_SHARD) if self._has_shards else 1
+        self._begins = np.linspace(0, self.N, max(1, S) + 1).astype(np.int64)
+        worth = S if self._has_shards else multiplications // _WORTH_A_THREAD
+        self._crew = Crew(enough_threads(worth, n_threads))
         self._pace, self._n = Pace((1, self._crew.n), 1), 1
         wiring = Wiring(layout, loss, self._at_once, _WIDTH)
         layers, tail, size, panels_size = wiring.for_training()
         self._w = aligned((self.K,), _WIDTH)
         residual = residual_address(loss, str(_WIDTH), self.D)
         self._net = wiring.net(self._w, layers, panels_size)._replace(loss=residual)
-        self._desk = desk(self._crew.n, size, tail, (0, 0), _WIDTH)
+        self._desk = desk(max(S, self._crew.n), size, tail, (0, 0), _WIDTH)
         self._lock = threading.Lock()
 
     @cached_property
@@ -71,6 +77,15 @@ class _Lines:
         width = PANEL_BYTES // _WIDTH.itemsize
         panels = aligned((-(-self.K // width) * width * self._block,), _WIDTH)
         return panels, aligned((self._crew.n, BLOCK_WIDTH * width), _WIDTH)
+
+    @cached_property
+    def _room_of_shards(self) -> tuple[np.ndarray, ...]:
+        """Of each shard: a block of lines, the panels of it, a tile; and of all but the first JᵀJ and Jᵀe."""
+        width, S = PANEL_BYTES // _WIDTH.itemsize, len(self._begins) - 1
+        rows = max(1, min(self._block, int(np.diff(self._begins).max()), _BLOCK_NUMBERS // (S * self.D * self._line)))
+        lines = aligned((S, self.D, rows, self._line), _WIDTH)
+        panels = aligned((S, -(-self._line // width) * width * rows), _WIDTH)
+        return lines, panels, aligned((S, BLOCK_WIDTH * width), _WIDTH), aligned((S - 1, self.K + 1, self.K), _WIDTH)
 
     def _stand(self, w: np.ndarray) -> None:
         if np.shape(w) != (self.K,):  # the machine code trusts it
@@ -148,14 +163,43 @@ class Residuals(_Lines):
             )
         roots = _nothing(_WIDTH) if weights is None else np.sqrt(np.asarray(weights, _WIDTH))
         super().__init__(layout, loss, X, Y, roots, n_threads)
+        self._e, self._g = np.empty((self.N, self.D)), np.empty(self.K)
+        self._kept: tuple[np.ndarray, np.ndarray] | None = None  # a w and its residuals
+
+    @cached_property
+    def _residuals(self) -> Callable[[], float]:
+        """Residuals at the w that stands, into `_e`."""
+        given = self._net, self._rows, self._desk, self._at_once, self._e
+        return self._crew.alone(SECOND_ORDER.residual_rows, given)
+
+    @cached_property
+    def _pull_back(self) -> Callable[[], float]:
+        """Jᵀ `_e` at the w that stands, into `_g`."""
+        given = self._net, self._rows, self._desk, self._at_once, self._e, np.empty((self._at_once, self.D)), self._g
+        return self._crew.alone(SECOND_ORDER.pull_back, given)
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """e(w), N · D_L numbers: all outputs of the first row, then of the second."""
-        e = np.empty((self.N, self.D))
         with self._lock:
+            return self._at(w).ravel()
+
+    def _at(self, w: np.ndarray) -> np.ndarray:
+        """e(w), N × D_L, new; they are kept for who asks for the same w again."""
+        kept = self._kept
+        if kept is not None and np.shape(w) == (self.K,) and (kept[0] == w).all():
+            return kept[1].copy()
+        self._stand(w)
+        self._residuals()
+        self._kept = self._w.copy(), self._e.copy()
+        return self._e.copy()
+
+    def chord(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """J(w)ᵀ e(v), K numbers: the gradient at v with the Jacobian of w."""
+        with self._lock:
+            self._e[...] = self._at(v)
             self._stand(w)
-            self._crew.run(SECOND_ORDER.residual_rows, (self._net, self._rows, self._desk, self._at_once, e), 1)
-        return e.ravel()
+            self._pull_back()
+            return self._g.copy()
 
     def jacobian(self, w: np.ndarray) -> np.ndarray:
         """J = ∂e/∂w, N · D_L × K, laid out as e and w."""
@@ -168,12 +212,22 @@ class Residuals(_Lines):
 
     def normal(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(JᵀJ, Jᵀe), K × K and K numbers."""
-        G, g, e = np.zeros((self.K, self.K)), np.zeros(self.K), np.empty((self.N, self.D))
+        G, g, e = np.empty((self.K, self.K)), np.empty(self.K), np.empty((self.N, self.D))
         with self._turn():
+            if self._has_shards:
+                self._by_shards(w, e, G, g)
+                return G, g
+            G[...], g[...] = 0.0, 0.0
             for lo, hi, lines in self._blocks(w, e):
                 self._add(lines, self._columns, e, lo, hi, G, g)
         SECOND_ORDER.mirror(G)
         return G, g
+
+    def _by_shards(self, w: np.ndarray, e: np.ndarray, G: np.ndarray, g: np.ndarray) -> None:
+        self._stand(w)
+        lines, panels, tiles, sums = self._room_of_shards
+        fixed = self._net, self._rows, self._desk, self._begins, self._at_once, lines.shape[2], self._places, lines
+        self._crew.run(SECOND_ORDER.normal_matrix, (*fixed, e, self._columns, panels, tiles, sums, G, g), self._n)
 
 
 class GaussNewton(_Lines):

@@ -75,6 +75,7 @@ def objective(
     return Objective(
         residuals=lambda w: rows.residuals(w),
         jacobian=lambda w: rows.residuals.jacobian(w),
+        chord=lambda w, v: rows.residuals.chord(w, v),
         groups={f"{letter}_{l}": slice(start, stop) for (letter, l), (start, stop, _) in parts if stop > start},
         normal=lambda w: rows.residuals.normal(w),
         **shared,

@@ -81,43 +81,53 @@ def one_output_down(net, o, n, work, s):
 
 
 @compiled
-def write_lines(net, x, o, n, work, s, tail, places, line, to):
-    """∂e_{io}/∂w of n rows to address `to`, a line each, without the zeros of the other outputs' own parameters.
-
-    A layer's part of a line is a product over k = 1: of what it was given, a column, and its delta, a row.
-    """
-    layers, size, stride = net.layers, work.itemsize, work.shape[1] * s
-    last, spare = layers.shape[0] - 1, address(work, stride + tail[SPARE])
+def write_lines(net, rows, begin, o, n, work, s, tail, places, lines, first):
+    """∂e_{io}/∂w of n rows, from row `begin` on, to lines[o, first:], without the zeros of the other outputs' own
+    parameters. A layer's part of a line is what the layer was given, a column, times its delta, a row."""
+    layers = net.layers
+    last = layers.shape[0] - 1
     for l in range(last + 1):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
-        width, first = (1, o) if l == last else (D, 0)
-        below = x if l == 0 else address(work, stride + layers[l - 1, AT_PASSED])
-        delta = address(work, stride + layers[l, AT_DELTA] + first)
-        at_A, at_b = to + places[l, IN_LINE_A] * size, to + places[l, IN_LINE_B] * size
+        width, start = (1, o) if l == last else (D, 0)
+        at_A, at_b = places[l, IN_LINE_A], places[l, IN_LINE_B]
         for i in range(n):
-            d = delta + i * D * size
-            call(net.product_across, (below + i * m * size, m, spare, d, at_A + i * line * size, m, 1, width, 0))
-            copy(at_b + i * line * size, d, width * size)
+            below = rows.X[begin + i] if l == 0 else work[s, layers[l - 1, AT_PASSED] + i * m :]
+            delta = work[s, layers[l, AT_DELTA] + i * D + start :]
+            line = lines[o, first + i]
+            if width == 1:
+                for p in range(m):
+                    line[at_A + p] = below[p] * delta[0]
+            else:
+                for p in range(m):
+                    part = line[at_A + p * width :]
+                    for q in range(width):
+                        part[q] = below[p] * delta[q]
+            for q in range(width):
+                line[at_b + q] = delta[q]
+
+
+@compiled
+def lines_of_rows(net, rows, desk, s, lo, hi, places, lines, first, e):
+    """Residuals lo:hi into e, their lines of the Jacobian to lines[o, first:]. Weights must be packed."""
+    work, tail = desk.work, desk.tail
+    D, n = net.layers[net.layers.shape[0] - 1, OUTPUTS], hi - lo
+    x, y, _ = fetch(rows, lo, hi, work, s, tail)
+    residuals_of_rows(net, x, y, n, work, s, tail, rows, lo, address(e, lo * D))
+    for o in range(D):
+        one_output_down(net, o, n, work, s)
+        write_lines(net, rows, lo, o, n, work, s, tail, places, lines, first)
 
 
 @entry
 def jacobian_lines(thread, n_threads, counter, net, rows, desk, at_once, lo, hi, places, lines, e):
     """Residuals lo:hi into e (N × D_L), their lines of the Jacobian into `lines` (D_L × rows × an output's line)."""
-    work, tail = desk.work, desk.tail
     target = enter(thread, n_threads, counter)
     if lo == 0:
         pack_weights(thread, n_threads, net)
         target += n_threads
         meet(counter, n_threads, target)
-    D = net.layers[net.layers.shape[0] - 1, OUTPUTS]
     for begin in range(lo + thread * at_once, hi, n_threads * at_once):
-        n = min(hi, begin + at_once) - begin
-        x, y, _ = fetch(rows, begin, begin + n, work, thread, tail)
-        residuals_of_rows(net, x, y, n, work, thread, tail, rows, begin, address(e, begin * D))
-        for o in range(D):
-            one_output_down(net, o, n, work, thread)
-            to = address(lines, (o * lines.shape[1] + begin - lo) * lines.shape[2])
-            write_lines(net, x, o, n, work, thread, tail, places, lines.shape[2], to)
+        lines_of_rows(net, rows, desk, thread, begin, min(hi, begin + at_once), places, lines, begin - lo, e)
     meet(counter, n_threads, target + n_threads)
     return 0.0
 
@@ -138,8 +148,8 @@ def add_tile(part, s, i, height, j, count, columns, o, G):
                 G[row, columns[o, j + q]] += part[s, p * width + q]
 
 
-@entry
-def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, part, G, g):
+@compiled
+def add_squares_of_rows(thread, n_threads, lines, columns, e, lo, hi, panels, part, G, g):
     """Add JᵀJ of the lines of rows lo:hi to the upper triangle of G, Jᵀe to g.
 
     Line i of output o has the columns `columns[o]` of J, in rising order; in the others it is 0. A thread has some of
@@ -147,7 +157,6 @@ def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, p
     """
     n, line, size = hi - lo, lines.shape[2], lines.itemsize
     width, lanes = PANEL_BYTES // size, VECTOR // size
-    target = enter(thread, n_threads, counter)
     to = address(part, thread * part.shape[1])
     for o in range(lines.shape[0]):
         at, its = address(lines, o * lines.shape[1] * line), address(e, lo * e.shape[1] + o)
@@ -171,18 +180,79 @@ def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, p
                     count - before, 0,
                 )  # fmt: skip
                 add_tile(part, thread, i, height, j + before, count - before, columns, o, G)
+
+
+@compiled
+def mirror_lines(G):
+    """The lower triangle of G, from the upper one."""
+    K = G.shape[0]
+    for lo in range(0, K, MIRRORED):
+        for i in range(lo, K):
+            for j in range(lo, min(lo + MIRRORED, i)):
+                G[i, j] = G[j, i]
+
+
+@entry
+def add_squares(thread, n_threads, counter, lines, columns, e, lo, hi, panels, part, G, g):
+    """JᵀJ and Jᵀe of the lines of rows lo:hi, added to the upper triangle of G and to g."""
+    target = enter(thread, n_threads, counter)
+    add_squares_of_rows(thread, n_threads, lines, columns, e, lo, hi, panels, part, G, g)
     meet(counter, n_threads, target + n_threads)
+    return 0.0
+
+
+@compiled
+def normal_of_shard(net, rows, desk, s, of_s, places, lines, e, columns, panels, part, G, g):
+    """The upper triangle of JᵀJ and Jᵀe of a shard's rows; of_s: its first row, its end, rows at once, in a block."""
+    lo, hi, at_once, block = of_s
+    for i in range(g.size):
+        for j in range(i, g.size):
+            G[i, j] = 0.0
+        g[i] = 0.0
+    for begin in range(lo, hi, block):
+        end = min(hi, begin + block)
+        for first in range(begin, end, at_once):
+            lines_of_rows(net, rows, desk, s, first, min(end, first + at_once), places, lines, first - begin, e)
+        add_squares_of_rows(0, 1, lines, columns, e, begin, end, panels, part, G, g)
+
+
+@entry
+def normal_matrix(
+    thread, n_threads, counter, net, rows, desk, begins, at_once, block, places, lines, e, columns, panels, part, sums,
+    G, g,
+):  # fmt: skip
+    """JᵀJ into G, Jᵀe into g, the residuals into e. Shard s has rows begins[s]:begins[s+1]; shard 0 sums in G and g,
+    the others in `sums`, as line K of which stands their Jᵀe, and one thread adds them: it is the one that needs G."""
+    S, K = begins.size - 1, g.size
+    target = enter(thread, n_threads, counter)
+    pack_weights(thread, n_threads, net)
+    target += n_threads
+    meet(counter, n_threads, target)
+    for s in range(thread, S, n_threads):
+        of_s = begins[s], begins[s + 1], at_once, block
+        if s == 0:
+            normal_of_shard(net, rows, desk, s, of_s, places, lines[s], e, columns, panels[s], part[s : s + 1], G, g)
+        else:
+            own, its = sums[s - 1, :K], sums[s - 1, K]
+            normal_of_shard(
+                net, rows, desk, s, of_s, places, lines[s], e, columns, panels[s], part[s : s + 1], own, its
+            )
+    target += n_threads
+    meet(counter, n_threads, target)
+    if thread == 0:
+        for s in range(S - 1):
+            for i in range(K):
+                for j in range(i, K):
+                    G[i, j] += sums[s, i, j]
+                g[i] += sums[s, K, i]
+        mirror_lines(G)
     return 0.0
 
 
 @entry
 def mirror(G):
     """The lower triangle of G from the upper one."""
-    K = G.shape[0]
-    for lo in range(0, K, MIRRORED):
-        for i in range(lo, K):
-            for j in range(lo, min(lo + MIRRORED, i)):
-                G[i, j] = G[j, i]
+    mirror_lines(G)
     return 0.0
 
 
@@ -197,6 +267,29 @@ def residual_rows(thread, n_threads, counter, net, rows, desk, at_once, e):
         hi = min(N, lo + at_once)
         x, y, _ = fetch(rows, lo, hi, work, thread, tail)
         residuals_of_rows(net, x, y, hi - lo, work, thread, tail, rows, lo, address(e, lo * e.shape[1]))
+    meet(counter, n_threads, target + n_threads)
+    return 0.0
+
+
+@entry
+def pull_back(thread, n_threads, counter, net, rows, desk, at_once, v, room, g):
+    """Jᵀ v into g (K numbers), v of N × D_L; `room` is for the residuals of `at_once` rows. For one thread."""
+    work, tail, layers, N = desk.work, desk.tail, net.layers, rows.X.shape[0]
+    last = layers.shape[0] - 1
+    D, at = layers[last, OUTPUTS], layers[last, AT_DELTA]
+    target = enter(thread, n_threads, counter)
+    pack_weights(thread, n_threads, net)
+    g[:] = 0.0
+    for lo in range(0, N, at_once):
+        n = min(N, lo + at_once) - lo
+        x, y, _ = fetch(rows, lo, lo + n, work, thread, tail)
+        residuals_of_rows(net, x, y, n, work, thread, tail, rows, lo, address(room, 0))
+        for i in range(n):
+            for j in range(D):
+                work[thread, at + i * D + j] *= v[lo + i, j]
+        backward(net, x, n, work, thread, tail, tail[PIECE])
+        for k in range(g.size):
+            g[k] += work[thread, tail[PIECE] + k]
     meet(counter, n_threads, target + n_threads)
     return 0.0
 

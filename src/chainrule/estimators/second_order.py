@@ -188,6 +188,7 @@ def penalised(data: Objective, alpha: float, n: int) -> Objective:
         value,
         value_and_gradient=value_and_gradient,
         normal=normal,
+        chord=(lambda w, v: data.chord(w, v) + part(v, alpha)) if data.has_chord else None,
         hvp=lambda w, v: data.hvp(w, v) + part(v, alpha),
         gauss_newton=lambda w, v: data.gauss_newton(w, v) + part(v, alpha),
     )

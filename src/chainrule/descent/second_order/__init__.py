@@ -70,6 +70,7 @@ class SecondOrder:
         )
 
 
+_CORRECTIONS = Interval(0.0, low_included=True, whole=True)
 _MU: dict[str, float] = {"mu": 0.001, "mu_dec": 0.1, "mu_inc": 10.0, "mu_max": 1e10, "scaling": 0.0}
 _MU_RANGES = {"mu": POSITIVE, "mu_dec": INSIDE, "mu_inc": _GROWS, "mu_max": POSITIVE, "scaling": SHARE}
 _BALL: dict[str, float] = {"radius": 1.0, "forcing": 0.5, "sigma": 5e-5}
@@ -77,12 +78,22 @@ _BALL_RANGES = {"radius": POSITIVE, "forcing": INSIDE, "sigma": POSITIVE}
 
 SECOND_ORDER: dict[str, SecondOrder] = table([
     SecondOrder(
-        "levenberg_marquardt", LevenbergMarquardt, "normal", _MU, _MU_RANGES, 1e-7,
-        "Levenberg 1944; Marquardt 1963; Hagan & Menhaj 1994",
-        "w ← w − (JᵀJ + μ D)⁻¹ Jᵀe, D = diag(JᵀJ)^scaling;  μ ← μ · mu_dec where E falls, else μ · mu_inc and again",
-        ("trainlm",),
-        "MATLAB's trainlm with its defaults. SciPy's least_squares(method='lm') is MINPACK's, with a trust region "
+        "levenberg_marquardt", LevenbergMarquardt, "normal", _MU | {"corrections": 2},
+        _MU_RANGES | {"corrections": _CORRECTIONS}, 1e-7,
+        "Levenberg 1944; Marquardt 1963; Hagan & Menhaj 1994; corrections: Transtrum & Sethna 2012, Fan 2012",
+        "d = −(JᵀJ + μ D)⁻¹ Jᵀe, D = diag(JᵀJ)^scaling;  corrections times d ← d − (JᵀJ + μ D)⁻¹ (Jᵀe(w + d) + μ D d);  "
+        "w ← w + d and μ ← μ · mu_dec where E falls, else μ ← μ · mu_inc and again",
+        (),
+        "MATLAB's trainlm with its defaults but for the corrections, see trainlm. SciPy's least_squares(method='lm') is MINPACK's, with a trust region "
         "for μ and Marquardt's scaling; its 2 · cost is our 2 · E",
+        keeps_matrix=True,
+    ),
+    SecondOrder(
+        "trainlm", LevenbergMarquardt, "normal", _MU | {"corrections": 0}, _MU_RANGES | {"corrections": _CORRECTIONS},
+        1e-7, "Hagan & Menhaj 1994",
+        "w ← w − (JᵀJ + μ D)⁻¹ Jᵀe, D = diag(JᵀJ)^scaling;  μ ← μ · mu_dec where E falls, else μ · mu_inc and again",
+        (),
+        "MATLAB's, step by step: levenberg_marquardt without its corrections",
         keeps_matrix=True,
     ),
     SecondOrder(

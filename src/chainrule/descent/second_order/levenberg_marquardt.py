@@ -1,4 +1,4 @@
-"""Floor 1, descent: Levenberg-Marquardt: Gauss-Newton's step, shortened where it does not lower F."""
+"""Floor 1, descent: Levenberg-Marquardt: Gauss-Newton's step, shortened where it does not lower F, then corrected."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ _EPS = float(np.finfo(float).eps)
 # From this condition number of JᵀJ on (by the factor's diagonal), steps are solved by J itself, which has its root.
 _POOR = 1e-10
 _LEAST_MU = 1e-20
+# Where F rose to more than so many times what it was, the step is too long to be corrected.
+_HOPELESS = 20.0
 
 
 @cache
-def _cholesky() -> Callable:
-    """LAPACK's solution of a positive definite system."""
+def _cholesky() -> tuple[Callable, Callable]:
+    """LAPACK's solution of a positive definite system, and of another one by the factor of the first."""
     from scipy.linalg import lapack
 
-    return lapack.dposv
+    return lapack.dposv, lapack.dpotrs
 
 
-def damped_step(model: Quadratic, damping: np.ndarray | float) -> np.ndarray | None:
-    """d of (G + diag(damping)) d = −g; None where the matrix is not positive definite to rounding.
+def damped_step(model: Quadratic, damping: np.ndarray | float) -> tuple[np.ndarray, Callable | None] | None:
+    """(d of (G + diag(damping)) d = −g, the function v → −(G + diag(damping))⁻¹ v, where there is a factor for it);
+    None where the matrix is not positive definite to rounding.
 
     Parameters may be of very different sizes: Cholesky's rounding is that of the matrix with a diagonal of ones. Where
     J is at hand and G has lost half of its digits, the least squares of J and √damping are solved by QR.
@@ -36,13 +39,15 @@ def damped_step(model: Quadratic, damping: np.ndarray | float) -> np.ndarray | N
     diagonal = A.ravel()[:: len(A) + 1]
     diagonal += damping
     whole = diagonal.copy() if model.J is not None else diagonal
-    factor, found, failed = _cholesky()(A.T, model.g, lower=True, overwrite_a=True)
+    solution, by_factor = _cholesky()
+    factor, found, failed = solution(A.T, model.g, lower=True, overwrite_a=True)
     if model.J is not None and (failed or not (np.square(factor.diagonal()) / whole).min(initial=1.0) >= _POOR):
-        return _by_qr(model, damping, 1.0 / np.sqrt(whole))
+        d = _by_qr(model, damping, 1.0 / np.sqrt(whole))
+        return None if d is None else (d, None)
     if failed:
         return None
     d = -found
-    return d if isfinite(d @ d) else None
+    return (d, lambda v: -by_factor(factor, v, lower=True)[0]) if isfinite(d @ d) else None
 
 
 def _by_qr(model: Quadratic, damping: np.ndarray | float, scale: np.ndarray) -> np.ndarray | None:
@@ -66,6 +71,11 @@ class LevenbergMarquardt(Solver):
     A step that lowers F is made and μ multiplied by mu_dec; else μ is multiplied by mu_inc and the step tried again.
     D is diag(G)^scaling: 0 gives the identity, Levenberg's and trainlm's; 1 Marquardt's diagonal, which makes the steps
     independent of the units of each parameter.
+
+    A step d is followed by up to `corrections` more with the same matrix: d ← d − (G + μ D)⁻¹ (J(x)ᵀ e(x + d) + μ D d).
+    They make small what the damped step would, ½ ‖e(x + d)‖² + ½ μ dᵀD d, with e itself in the place of its linear
+    model: the first one is half the second derivative of e along d, the way along which the valley bends. The lowest
+    of the points is the one that counts. They cost little beside J and the factor, and steps get longer.
 
     Where the promised fall is smaller than F's rounding, a step is made if F does not rise, to rounding, and ∇F gets at
     most half as long: the last digits come from the gradient.
@@ -95,9 +105,9 @@ class LevenbergMarquardt(Solver):
         damping = self._damping(model)
         merit = self._merit(self.x, self.value)
         while self.numbers["mu"] <= self.hyper["mu_max"]:
-            d = damped_step(model, self.numbers["mu"] * damping)
-            if d is not None:
-                made = self._try(model, merit, d)
+            found = damped_step(model, self.numbers["mu"] * damping)
+            if found is not None:
+                made = self._try(model, merit, *found, self.numbers["mu"] * damping)
                 if made is not None:
                     return "" if made else NO_BETTER
             self.numbers["mu"] *= self.hyper["mu_inc"]
@@ -111,13 +121,17 @@ class LevenbergMarquardt(Solver):
         floor = max(_EPS * float(diagonal.max(initial=0.0)), np.finfo(float).tiny)
         return np.maximum(diagonal, floor) ** self.hyper["scaling"]
 
-    def _try(self, model: Quadratic, merit: float, d: np.ndarray) -> bool | None:
+    def _try(
+        self, model: Quadratic, merit: float, d: np.ndarray, back: Callable | None, damping: np.ndarray | float
+    ) -> bool | None:
         """Make the step d if it is good; None where μ must rise, False where no step can be seen to be better."""
         x = self.view.rounded(self.x + d)
         value = self.view.value(x)
         reached = self._merit(x, value)
         fall = model.fall(d)
         if not is_rounding(fall, merit):
+            if back is not None and self.hyper.get("corrections") and reached < _HOPELESS * merit:
+                x, value, reached = self._corrected(model, x, value, back, damping)
             if not reached < merit:
                 return None
             self._arrive(x, value, self.view.model(x))
@@ -129,6 +143,26 @@ class LevenbergMarquardt(Solver):
             return False
         self._arrive(x, value, there)
         return True
+
+    def _corrected(
+        self, model: Quadratic, x: np.ndarray, value: float, back: Callable, damping: np.ndarray | float
+    ) -> tuple[np.ndarray, float, float]:
+        """(point, F, what is made small) of the best of x and of where the corrections lead from it."""
+        best = last = x, value, self._merit(x, value)
+        for _ in range(int(self.hyper["corrections"])):
+            g = self.view.chord(model, self.x, last[0])
+            if g is None:
+                break
+            d = back(g + damping * (last[0] - self.x))
+            if not isfinite(d @ d):
+                break
+            x = self.view.rounded(last[0] + d)
+            value = self.view.value(x)
+            before, last = last, (x, value, self._merit(x, value))
+            best = last if last[2] < best[2] else best
+            if not last[2] < before[2]:
+                break
+        return best
 
     def _arrive(self, x: np.ndarray, value: float, model: Quadratic) -> None:
         self.x, self.value = x, value

@@ -55,16 +55,21 @@ class View:
         self.objective, self.shape, self.dtype = objective, shape, np.dtype(dtype)
         self.asked = asked
         self._count = count
+        self._plain = self.dtype == np.float64 and len(shape) == 1
         self._exact = objective.has_exact_curvature
         self._groups: tuple[tuple[str, ...], np.ndarray] | None = None
         self._latest: tuple[np.ndarray, Quadratic] | None = None  # for products, where there are only matrices
 
     def shaped(self, x: np.ndarray) -> Any:
-        """The point as the caller of the method knows it."""
+        """The point as the caller of the method knows it, a copy."""
+        if self._plain:
+            return x.copy()
         return np.array(x.reshape(self.shape), self.dtype)[()]
 
     def rounded(self, x: np.ndarray) -> np.ndarray:
-        """The nearest point of x's width."""
+        """The nearest point of x's width, a copy."""
+        if self._plain:
+            return x.copy()
         return x.astype(self.dtype).astype(np.float64)
 
     def value(self, x: np.ndarray) -> float:
@@ -93,6 +98,13 @@ class View:
         e = _flat(objective.residuals(at))  # type: ignore[misc]
         J = np.asarray(objective.jacobian(at), np.float64).reshape(e.size, x.size)
         return Quadratic(J.T @ e, J.T @ J, J, e)
+
+    def chord(self, model: Quadratic, x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
+        """∇F at y with J of x, whose model is given; None where that is not to be had without making J again."""
+        self.asked()
+        if model.J is not None:
+            return model.J.T @ _flat(self.objective.residuals(self.shaped(y)))  # type: ignore[misc]
+        return _flat(self.objective.chord(self.shaped(x), self.shaped(y))) if self.objective.has_chord else None
 
     def groups(self, K: int) -> tuple[tuple[str, ...], np.ndarray]:
         """(names, the number of its group for each of K parameters): the objective's, or one without a name."""
