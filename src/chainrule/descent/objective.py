@@ -24,6 +24,8 @@ class Objective:
     normal : x -> (JᵀJ, Jᵀe), K × K and K numbers for x of K numbers, where that is cheaper than J. For an F that is no
         sum of squares, (G, ∇F) with a positive semidefinite G in the place of the Hessian (generalised Gauss-Newton)
     chord : (x, y) -> J(x)ᵀ e(y), the gradient at y with the Jacobian of x, of the shape of x
+    trial : (x, G, g, damping, corrections, bounds) -> (fall, point, F there, evaluations of e) or None: a trial of
+        levenberg_marquardt in one call, for x of K numbers in float64; see `second_order.levenberg_marquardt.trial`
     hvp : (x, v) -> the Hessian of F at x times v
     gauss_newton : (x, v) -> the matrix of `normal` times v, of the shape of x, without making the matrix
     groups : name -> slice of the numbers of x (flat): parameters of one kind, to which bayesian_regularisation gives a
@@ -53,13 +55,14 @@ class Objective:
         jacobian: Callable[[Any], Any] | None = None,
         normal: Callable[[Any], tuple[Any, Any]] | None = None,
         chord: Callable[[Any, Any], Any] | None = None,
+        trial: Callable[..., tuple[float, Any, float, int] | None] | None = None,
         hvp: Callable[[Any, Any], Any] | None = None,
         gauss_newton: Callable[[Any, Any], Any] | None = None,
         groups: Mapping[str, slice] | None = None,
     ):
         given = {
             "f": f, "gradient": gradient, "value_and_gradient": value_and_gradient, "residuals": residuals,
-            "jacobian": jacobian, "normal": normal, "chord": chord, "hvp": hvp, "gauss_newton": gauss_newton,
+            "jacobian": jacobian, "normal": normal, "chord": chord, "trial": trial, "hvp": hvp, "gauss_newton": gauss_newton,
         }  # fmt: skip
         for name, function in given.items():
             if function is not None and not callable(function):
@@ -78,6 +81,7 @@ class Objective:
         self.groups = dict(named)
         self._f, self._gradient, self._both = f, gradient, value_and_gradient
         self.residuals, self._jacobian, self._normal = residuals, jacobian, normal
+        self.trial = trial
         self._chord, self._hvp, self._gauss_newton = chord, hvp, gauss_newton
 
     @property

@@ -165,3 +165,4 @@ class _Kernels:
 
 KERNELS = _Kernels("chainrule.engine.kernels")
 SECOND_ORDER = _Kernels("chainrule.engine.second_order")
+DAMPED = _Kernels("chainrule.engine.damped")

@@ -17,7 +17,8 @@ import numpy as np
 from chainrule.calculus.differentiate import vjp
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss, uses_link
 
-from .compiled import SECOND_ORDER
+from .columns import EVALUATIONS, FALL, FOUND, LINES_OF_FACTOR, NUMBERS, REACHED
+from .compiled import DAMPED, SECOND_ORDER
 from .evaluate import _NOBODY, _nothing
 from .plan import Wiring, aligned, desk
 from .processor import BLOCK_WIDTH, PANEL_BYTES
@@ -163,43 +164,77 @@ class Residuals(_Lines):
             )
         roots = _nothing(_WIDTH) if weights is None else np.sqrt(np.asarray(weights, _WIDTH))
         super().__init__(layout, loss, X, Y, roots, n_threads)
-        self._e, self._g = np.empty((self.N, self.D)), np.empty(self.K)
-        self._kept: tuple[np.ndarray, np.ndarray] | None = None  # a w and its residuals
+        self._e = np.empty((self.N, self.D))
+        self._x, self._y, self._d, self._best, self._damping, self._penalty = np.empty((6, self.K))
+        self._numbers, self._few = np.empty(NUMBERS), np.empty((self._at_once, self.D))
 
     @cached_property
     def _residuals(self) -> Callable[[], float]:
-        """Residuals at the w that stands, into `_e`."""
-        given = self._net, self._rows, self._desk, self._at_once, self._e
-        return self._crew.alone(SECOND_ORDER.residual_rows, given)
+        """Residuals at `_y` into `_e`."""
+        return self._crew.alone(
+            DAMPED.residual_rows, (self._net, self._y, self._rows, self._desk, self._at_once, self._e)
+        )
 
     @cached_property
     def _pull_back(self) -> Callable[[], float]:
-        """Jᵀ `_e` at the w that stands, into `_g`."""
-        given = self._net, self._rows, self._desk, self._at_once, self._e, np.empty((self._at_once, self.D)), self._g
-        return self._crew.alone(SECOND_ORDER.pull_back, given)
+        """J(`_x`)ᵀ `_e` into `_d`."""
+        given = self._net, self._x, self._rows, self._desk, self._at_once, self._e, self._few, self._d
+        return self._crew.alone(DAMPED.pull_back, given)
+
+    @cached_property
+    def _trial(self) -> tuple[tuple, tuple, tuple]:
+        """What a trial is given beside G, g and the number of corrections: what comes before, between and behind."""
+        line = -(-self.K // 8) * 8
+        width = PANEL_BYTES // _WIDTH.itemsize
+        room = (
+            aligned((self.K, line), _WIDTH),
+            aligned((LINES_OF_FACTOR, line), _WIDTH),
+            aligned((LINES_OF_FACTOR * width,), _WIDTH),
+        )
+        before = self._net, self._rows, self._desk, self._at_once, self._x
+        return (
+            before, (self._damping, self._penalty), (self._numbers, *room, self._d, self._y, self._best, self._e, self._few)
+        )
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """e(w), N · D_L numbers: all outputs of the first row, then of the second."""
         with self._lock:
-            return self._at(w).ravel()
+            return self._at(w).ravel().copy()
 
     def _at(self, w: np.ndarray) -> np.ndarray:
-        """e(w), N × D_L, new; they are kept for who asks for the same w again."""
-        kept = self._kept
-        if kept is not None and np.shape(w) == (self.K,) and (kept[0] == w).all():
-            return kept[1].copy()
-        self._stand(w)
+        """e(w), N × D_L, in room that the next call needs too."""
+        self._point(self._y, w)
         self._residuals()
-        self._kept = self._w.copy(), self._e.copy()
-        return self._e.copy()
+        return self._e
+
+    def _point(self, room: np.ndarray, w: np.ndarray) -> None:
+        if np.shape(w) != (self.K,):  # the machine code trusts it
+            raise ValueError(f"w must have shape ({self.K},), got {np.shape(w)}")
+        room[:] = w
 
     def chord(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
         """J(w)ᵀ e(v), K numbers: the gradient at v with the Jacobian of w."""
         with self._lock:
-            self._e[...] = self._at(v)
-            self._stand(w)
+            self._at(v)
+            self._point(self._x, w)
             self._pull_back()
-            return self._g.copy()
+            return self._d.copy()
+
+    def trial(
+        self, x: np.ndarray, G: np.ndarray, g: np.ndarray, damping: np.ndarray | float, corrections: int,
+        bounds: tuple[float, float, float], penalty: np.ndarray | float = 0.0,
+    ) -> tuple[float, np.ndarray, float, int] | None:  # fmt: skip
+        """As `Objective.trial`, of ½ Σ e² + ½ Σ penalty w², whose matrix and gradient G and g are."""
+        with self._lock:
+            self._point(self._x, x)
+            self._damping[:], self._penalty[:] = damping, penalty
+            numbers, given = self._numbers, self._trial
+            numbers[:FOUND] = bounds
+            arguments = (*given[0], np.ascontiguousarray(G), np.ascontiguousarray(g), *given[1], corrections, *given[2])
+            self._crew.run(DAMPED.damped_trial, arguments, 1)
+            if not numbers[FOUND]:
+                return None
+            return float(numbers[FALL]), self._best.copy(), float(numbers[REACHED]), int(numbers[EVALUATIONS])
 
     def jacobian(self, w: np.ndarray) -> np.ndarray:
         """J = ∂e/∂w, N · D_L × K, laid out as e and w."""

@@ -76,6 +76,7 @@ def objective(
         residuals=lambda w: rows.residuals(w),
         jacobian=lambda w: rows.residuals.jacobian(w),
         chord=lambda w, v: rows.residuals.chord(w, v),
+        trial=lambda *given: rows.residuals.trial(*given),
         groups={f"{letter}_{l}": slice(start, stop) for (letter, l), (start, stop, _) in parts if stop > start},
         normal=lambda w: rows.residuals.normal(w),
         **shared,

@@ -256,44 +256,6 @@ def mirror(G):
     return 0.0
 
 
-@entry
-def residual_rows(thread, n_threads, counter, net, rows, desk, at_once, e):
-    """Residuals of all rows into e (N × D_L)."""
-    work, tail, N = desk.work, desk.tail, rows.X.shape[0]
-    target = enter(thread, n_threads, counter) + n_threads
-    pack_weights(thread, n_threads, net)
-    meet(counter, n_threads, target)
-    for lo in range(thread * at_once, N, n_threads * at_once):
-        hi = min(N, lo + at_once)
-        x, y, _ = fetch(rows, lo, hi, work, thread, tail)
-        residuals_of_rows(net, x, y, hi - lo, work, thread, tail, rows, lo, address(e, lo * e.shape[1]))
-    meet(counter, n_threads, target + n_threads)
-    return 0.0
-
-
-@entry
-def pull_back(thread, n_threads, counter, net, rows, desk, at_once, v, room, g):
-    """Jᵀ v into g (K numbers), v of N × D_L; `room` is for the residuals of `at_once` rows. For one thread."""
-    work, tail, layers, N = desk.work, desk.tail, net.layers, rows.X.shape[0]
-    last = layers.shape[0] - 1
-    D, at = layers[last, OUTPUTS], layers[last, AT_DELTA]
-    target = enter(thread, n_threads, counter)
-    pack_weights(thread, n_threads, net)
-    g[:] = 0.0
-    for lo in range(0, N, at_once):
-        n = min(N, lo + at_once) - lo
-        x, y, _ = fetch(rows, lo, lo + n, work, thread, tail)
-        residuals_of_rows(net, x, y, n, work, thread, tail, rows, lo, address(room, 0))
-        for i in range(n):
-            for j in range(D):
-                work[thread, at + i * D + j] *= v[lo + i, j]
-        backward(net, x, n, work, thread, tail, tail[PIECE])
-        for k in range(g.size):
-            g[k] += work[thread, tail[PIECE] + k]
-    meet(counter, n_threads, target + n_threads)
-    return 0.0
-
-
 # ---------------------------------------------------------------- products by the R-operator
 
 

@@ -184,11 +184,16 @@ def penalised(data: Objective, alpha: float, n: int) -> Objective:
         G.flat[: n * (len(G) + 1) : len(G) + 1] += alpha
         return G, g + part(w, alpha)
 
+    def trial(w: np.ndarray, *given: Any) -> Any:
+        assert data.trial is not None
+        return data.trial(w, *given, part(np.ones_like(w), alpha))
+
     return Objective(
         value,
         value_and_gradient=value_and_gradient,
         normal=normal,
         chord=(lambda w, v: data.chord(w, v) + part(v, alpha)) if data.has_chord else None,
+        trial=trial if data.trial is not None else None,
         hvp=lambda w, v: data.hvp(w, v) + part(v, alpha),
         gauss_newton=lambda w, v: data.gauss_newton(w, v) + part(v, alpha),
     )

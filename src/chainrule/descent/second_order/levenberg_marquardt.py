@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..path import rounding
 from .solver import NO_BETTER, Solver, is_level, is_rounding
-from .view import Quadratic
+from .view import Quadratic, View
 
 _EPS = float(np.finfo(float).eps)
 # From this condition number of JᵀJ on (by the factor's diagonal), steps are solved by J itself, which has its root.
@@ -65,6 +66,45 @@ def _by_qr(model: Quadratic, damping: np.ndarray | float, scale: np.ndarray) -> 
     return scale * solve_triangular(R, -(Q[: e.size].T @ e), check_finite=False)
 
 
+def trial(
+    view: View, model: Quadratic, x: np.ndarray, damping: np.ndarray | float, corrections: int,
+    merit: Callable[[np.ndarray, float], float], bounds: tuple[float, float, float],
+) -> tuple[float, np.ndarray, float] | None:  # fmt: skip
+    """The step d of (G + diag(damping)) d = −g from x, and up to `corrections` more with the same matrix.
+
+    bounds : what is made small (the `merit` of a point and of F there) at x; how small a fall cannot be seen there,
+        and is not corrected; how many times as much is beyond hope, and is not corrected either
+
+    Returns the fall that the model promises of d, the lowest of the points, and F there; None where the matrix is not
+    positive definite to rounding.
+    """
+    if model.trial is not None:
+        found = model.trial(x, model.G, model.g, damping, corrections, bounds)
+        for _ in range(found[3] if found is not None else 0):
+            view.asked()
+        return None if found is None else found[:3]
+    step = damped_step(model, damping)
+    if step is None:
+        return None
+    d, back = step
+    fall, y = model.fall(d), view.rounded(x + d)
+    value = view.value(y)
+    best, reached, bound = (y, value), merit(y, value), bounds[2] * bounds[0]
+    lowest = reached
+    left = corrections if back is not None and fall > bounds[1] else 0
+    while left and reached < bound and (g := view.chord(model, x, y)) is not None:
+        assert back is not None
+        d = back(g + damping * (y - x))
+        if not isfinite(d @ d):
+            break
+        y = view.rounded(y + d)
+        value = view.value(y)
+        bound, reached, left = reached, merit(y, value), left - 1
+        if reached < lowest:
+            best, lowest = (y, value), reached
+    return fall, *best
+
+
 class LevenbergMarquardt(Solver):
     """(G + μ D) d = −∇F with G = JᵀJ, or the generalised Gauss-Newton matrix of another loss.
 
@@ -104,10 +144,11 @@ class LevenbergMarquardt(Solver):
         model = self._system(self._model)
         damping = self._damping(model)
         merit = self._merit(self.x, self.value)
+        corrections, bounds = int(self.hyper.get("corrections", 0)), (merit, rounding(merit, np.float64), _HOPELESS)
         while self.numbers["mu"] <= self.hyper["mu_max"]:
-            found = damped_step(model, self.numbers["mu"] * damping)
+            found = trial(self.view, model, self.x, self.numbers["mu"] * damping, corrections, self._merit, bounds)
             if found is not None:
-                made = self._try(model, merit, *found, self.numbers["mu"] * damping)
+                made = self._try(model, merit, *found)
                 if made is not None:
                     return "" if made else NO_BETTER
             self.numbers["mu"] *= self.hyper["mu_inc"]
@@ -121,17 +162,10 @@ class LevenbergMarquardt(Solver):
         floor = max(_EPS * float(diagonal.max(initial=0.0)), np.finfo(float).tiny)
         return np.maximum(diagonal, floor) ** self.hyper["scaling"]
 
-    def _try(
-        self, model: Quadratic, merit: float, d: np.ndarray, back: Callable | None, damping: np.ndarray | float
-    ) -> bool | None:
-        """Make the step d if it is good; None where μ must rise, False where no step can be seen to be better."""
-        x = self.view.rounded(self.x + d)
-        value = self.view.value(x)
+    def _try(self, model: Quadratic, merit: float, fall: float, x: np.ndarray, value: float) -> bool | None:
+        """Go to x if it is good; None where μ must rise, False where no step can be seen to be better."""
         reached = self._merit(x, value)
-        fall = model.fall(d)
         if not is_rounding(fall, merit):
-            if back is not None and self.hyper.get("corrections") and reached < _HOPELESS * merit:
-                x, value, reached = self._corrected(model, x, value, back, damping)
             if not reached < merit:
                 return None
             self._arrive(x, value, self.view.model(x))
@@ -143,26 +177,6 @@ class LevenbergMarquardt(Solver):
             return False
         self._arrive(x, value, there)
         return True
-
-    def _corrected(
-        self, model: Quadratic, x: np.ndarray, value: float, back: Callable, damping: np.ndarray | float
-    ) -> tuple[np.ndarray, float, float]:
-        """(point, F, what is made small) of the best of x and of where the corrections lead from it."""
-        best = last = x, value, self._merit(x, value)
-        for _ in range(int(self.hyper["corrections"])):
-            g = self.view.chord(model, self.x, last[0])
-            if g is None:
-                break
-            d = back(g + damping * (last[0] - self.x))
-            if not isfinite(d @ d):
-                break
-            x = self.view.rounded(last[0] + d)
-            value = self.view.value(x)
-            before, last = last, (x, value, self._merit(x, value))
-            best = last if last[2] < best[2] else best
-            if not last[2] < before[2]:
-                break
-        return best
 
     def _arrive(self, x: np.ndarray, value: float, model: Quadratic) -> None:
         self.x, self.value = x, value

@@ -16,12 +16,14 @@ UNBOUNDED = "F has no bound in this direction: its value became infinite"
 
 @dataclass
 class Quadratic:
-    """F(x + d) ≈ F(x) + g·d + ½ dᵀG d around a point; J and e too where G is JᵀJ of a J that is at hand."""
+    """F(x + d) ≈ F(x) + g·d + ½ dᵀG d around a point; J and e too where G is JᵀJ of a J that is at hand; and what
+    makes a whole trial of a damped step where F has that."""
 
     g: np.ndarray
     G: np.ndarray
     J: np.ndarray | None = None
     e: np.ndarray | None = None
+    trial: Callable[..., tuple[float, np.ndarray, float, int] | None] | None = None
 
     def fall(self, d: np.ndarray) -> float:
         """How far the model falls along d."""
@@ -94,7 +96,7 @@ class View:
         objective, at = self.objective, self.shaped(x)
         if objective.has_matrix:
             G, g = objective.normal(at)
-            return Quadratic(_flat(g), np.asarray(G, np.float64))
+            return Quadratic(_flat(g), np.asarray(G, np.float64), trial=objective.trial if self._plain else None)
         e = _flat(objective.residuals(at))  # type: ignore[misc]
         J = np.asarray(objective.jacobian(at), np.float64).reshape(e.size, x.size)
         return Quadratic(J.T @ e, J.T @ J, J, e)
