@@ -33,6 +33,7 @@ def curve(x):
 # finds that two residuals cannot tell of two parameters. A row without an entry here fails.
 VALLEYS = {
     "levenberg_marquardt": ({}, 1e-8),
+    "trainlm": ({}, 1e-8),
     "bayesian_regularisation": ({}, None),
     "scaled_conjugate_gradient": ({}, 1e-8),
     "newton_cg": ({}, 1e-8),
@@ -192,6 +193,67 @@ def test_mu_rises_until_the_step_is_good():
     assert path.converged
 
 
+@pytest.mark.parametrize("scaling", [0.0, 1.0])
+@pytest.mark.parametrize("corrections", [0, 1, 2, 5])
+def test_corrections_go_on_with_the_same_matrix_while_F_falls(corrections, scaling):
+    """Beside the formula written out: from a point where the steps overshoot the bend of the valley."""
+    E, x = Objective(residuals=valley), np.array([-1.2, 1.0])
+    path = minimize(E, x, "levenberg_marquardt", max_iter=1, corrections=corrections, scaling=scaling)
+    J, value, lengths = E.jacobian(x), float(E(x)), []
+    for mu in 10.0 ** np.arange(-3, 9):
+        D = mu * np.diag(np.diagonal(J.T @ J) ** scaling)
+        y = x - np.linalg.solve(J.T @ J + D, J.T @ E.residuals(x))
+        points, bound = [y], 20.0 * value
+        while len(points) <= corrections and float(E(y)) < bound:
+            bound = float(E(y))
+            y = y - np.linalg.solve(J.T @ J + D, J.T @ E.residuals(y) + D @ (y - x))
+            points.append(y)
+        lengths.append(len(points))
+        best = min(points, key=lambda point: float(E(point)))
+        if float(E(best)) < value:
+            break
+    assert max(lengths) > 1 or not corrections
+    np.testing.assert_allclose(path.x, best, rtol=1e-10)
+    assert path.numbers["mu"][-1] == pytest.approx(mu / 10)
+
+
+def test_corrections_need_fewer_steps_and_trainlm_makes_none():
+    start = np.array([1.0, 1.0, -0.5, 2.0])
+    E = Objective(residuals=curve)
+    corrected, plain, trainlm = (
+        minimize(E, start, method, **options)
+        for method, options in (
+            ("levenberg_marquardt", {}), ("levenberg_marquardt", {"corrections": 0}), ("trainlm", {}),
+        )
+    )  # fmt: skip
+    assert corrected.n_iter < plain.n_iter
+    np.testing.assert_array_equal(trainlm.points, plain.points)
+
+
+def test_where_J_would_have_to_be_made_again_nothing_is_corrected():
+    E = Objective(residuals=valley)
+    given = Objective(residuals=valley, normal=lambda x: E.normal(x))
+    own = Objective(residuals=valley, normal=lambda x: E.normal(x), chord=lambda x, y: E.chord(x, y))
+    start = np.array([-1.2, 1.0])
+    plain, matrix, chord, jacobian = (
+        minimize(F, start, method, max_iter=5)
+        for F, method in ((given, "trainlm"), (given, "levenberg_marquardt"), (own, "levenberg_marquardt"),
+                          (E, "levenberg_marquardt"))
+    )  # fmt: skip
+    np.testing.assert_array_equal(matrix.points, plain.points)
+    assert np.abs(chord.points - plain.points).max() > 1e-3
+    np.testing.assert_allclose(chord.points, jacobian.points, rtol=1e-6)
+
+
+def test_the_gradient_by_an_older_jacobian():
+    x, z = np.array([1.0, 1.0, -0.5, 2.0]), np.array([0.5, 1.0, 1.0, 1.0])
+    E = Objective(residuals=curve)
+    np.testing.assert_allclose(E.chord(x, z), E.jacobian(x).T @ curve(z), rtol=1e-14)
+    assert not E.has_chord
+    with pytest.raises(TypeError, match="no Jacobian; give residuals"):
+        Objective(lambda x: x @ x).chord(x, z)
+
+
 def test_where_no_step_helps_it_says_so():
     # the slope is a lie: every step goes up
     F = Objective(residuals=lambda x: x, normal=lambda x: (np.eye(2), -x))
@@ -203,11 +265,12 @@ def test_where_no_step_helps_it_says_so():
 def test_where_JtJ_has_lost_its_digits_J_is_solved_itself():
     J = np.vander(np.linspace(0.9, 1.1, 20), 7)  # its condition number is 10¹⁰
     e = J @ np.ones(7)
-    d = damped_step(Quadratic(J.T @ e, J.T @ J, J, e), np.full(7, 1e-30))
+    d, by_factor = damped_step(Quadratic(J.T @ e, J.T @ J, J, e), np.full(7, 1e-30))
+    assert by_factor is None
     assert np.linalg.norm(J @ d + e) < 1e-10
     # without J: Cholesky fails or loses the digits
     rough = damped_step(Quadratic(J.T @ e, J.T @ J), np.full(7, 1e-30))
-    assert rough is None or np.linalg.norm(J @ rough + e) > 1e-10
+    assert rough is None or np.linalg.norm(J @ rough[0] + e) > 1e-10
 
 
 def test_a_matrix_that_is_not_positive_definite_makes_no_step():

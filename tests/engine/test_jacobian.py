@@ -5,8 +5,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import chainrule as cr
+from chainrule.descent.second_order.levenberg_marquardt import trial
+from chainrule.descent.second_order.view import View
 from chainrule.engine import Network, jacobian
 from chainrule.engine.jacobian import GaussNewton, Residuals, outputs_jacobian, scores_jacobian
+from chainrule.estimators.second_order import penalised
 from chainrule.network import ACTIVATIONS, LOSSES, Loss, forward
 
 HIDDEN = [name for name, row in ACTIVATIONS.items() if not row.rowwise]
@@ -77,15 +80,19 @@ def test_residuals_are_the_loss():
         assert_allclose(0.5 * loss.residual(y, s) ** 2, loss(y, s), rtol=1e-14)
 
 
+@pytest.mark.parametrize("shared", ["rows", "columns"])
 @pytest.mark.parametrize("sizes", [[3, 7, 1], [4, 9, 5, 3]])
-def test_bits_do_not_depend_on_threads_nor_sums_on_blocks(sizes, monkeypatch):
+def test_bits_do_not_depend_on_threads_nor_sums_on_blocks(sizes, shared, monkeypatch):
     monkeypatch.setattr(jacobian, "_BLOCK_NUMBERS", 1 << 11)
     monkeypatch.setattr(jacobian, "_WORTH_A_THREAD", 1 << 12)
+    monkeypatch.setattr(jacobian, "_WORTH_A_SHARD", 1 << 12)
+    monkeypatch.setattr(jacobian, "_LARGEST_OF_SHARDS", 1000 if shared == "rows" else 0)
     net = Network(sizes, "tanh", seed=0)
     X, Y, weights = random_rows(net, 501)
     found = [Residuals(net.layout, LOSSES["squared"], X, Y, weights, n) for n in (1, 2, 3)]
     assert [rows._crew.n for rows in found] == [1, 2, 3]
     assert found[0]._block < 250
+    assert (len(found[0]._begins) > 3) == (shared == "rows")
     J, e = found[0].jacobian(net.w), found[0](net.w)
     for rows in found:
         JJ, Je = rows.normal(net.w)
@@ -95,6 +102,82 @@ def test_bits_do_not_depend_on_threads_nor_sums_on_blocks(sizes, monkeypatch):
         assert_array_equal(rows(net.w), e)
     assert_allclose(JJ, J.T @ J, rtol=1e-10, atol=1e-10)
     assert_allclose(Je, J.T @ e, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "softplus", "sin"])
+@pytest.mark.parametrize("loss", [LOSSES["squared"], RELATIVE], ids=lambda row: row.name)
+def test_the_gradient_by_an_older_jacobian(activation, loss):
+    net = Network([3, 4, 3, 2], activation, loss.link, seed=3)
+    net.w += 0.1 * np.random.default_rng(1).normal(size=net.K)  # biases of 0 are a kink of relu, where a row is off
+    X, Y, weights = random_rows(net, 75)
+    e = eager_residuals(net, loss, X, Y, weights)
+    E, there = net.objective(X, Y, loss, weights), net.w + 0.1 * np.random.default_rng(0).normal(size=net.K)
+    expected = cr.jacobian(e)(net.w).T @ e(there)
+    assert E.has_chord
+    assert_allclose(E.chord(net.w, there), expected, rtol=1e-10, atol=1e-11 * np.abs(expected).max())
+    for w, v in ((net.w[:-1], there), (net.w, there[:-1])):
+        with pytest.raises(ValueError, match="w must have shape"):
+            E.chord(w, v)
+
+
+# Fewer parameters than are factored without products, just as many, more; several blocks and panels of them.
+TRIALS = [[1, 3, 1], [2, 3, 3, 1], [1, 15, 1], [3, 16, 1], [4, 9, 7, 2], [10, 20, 1]]
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.3])
+@pytest.mark.parametrize("mu", [1e-3, 0.1, 10.0])
+@pytest.mark.parametrize("corrections", [0, 1, 3])
+@pytest.mark.parametrize("sizes", TRIALS, ids=str)
+def test_a_trial_in_one_call_is_the_trial_step_by_step(sizes, corrections, mu, penalty):
+    net = Network(sizes, "tanh", seed=1)
+    X, Y, weights = random_rows(net, 70)
+    data = net.objective(X, Y, "squared", weights)
+    E = penalised(data, penalty, net.layout.n_weights)
+    view, value = View(E, (net.K,)), float(E(net.w))
+    model = view.model(net.w)
+    damping = mu * np.linspace(0.5, 2.0, net.K)
+    given = view, model, net.w, damping, corrections, lambda x, F: F, (value, 0.0, 20.0)
+    fall, x, reached = trial(*given)
+    model.trial = None
+    slow_fall, slow_x, slow_reached = trial(*given)
+    assert fall == pytest.approx(slow_fall, rel=1e-9)
+    assert_allclose(x, slow_x, rtol=1e-7, atol=1e-8 * np.abs(slow_x).max())
+    assert reached == pytest.approx(slow_reached, rel=1e-8)
+    assert reached == pytest.approx(float(E(x)), rel=1e-12)
+
+
+def test_corrections_are_made_where_they_may_help():
+    net = Network([1, 10, 1], "tanh", seed=0)
+    X = np.linspace(-1, 1, 60)[:, None]
+    E = net.objective(X, np.sin(2 * np.pi * X))
+    G, g = E.normal(net.w)
+    value = float(E(net.w))
+    asked = {
+        (corrections, invisible, hopeless): E.trial(net.w, G, g, 0.1, corrections, (value, invisible, hopeless))
+        for corrections in (0, 1, 2)
+        for invisible in (0.0, 1e9)
+        for hopeless in (0.0, 20.0)
+    }
+    for (corrections, invisible, hopeless), (_, x, reached, evaluations) in asked.items():
+        if not corrections or invisible or not hopeless:
+            assert evaluations == 1
+            assert_array_equal(x, asked[0, 0.0, 20.0][1])
+        else:
+            assert 2 <= evaluations <= 1 + corrections
+            assert reached < asked[0, 0.0, 20.0][2]
+
+
+def test_a_trial_of_what_is_not_positive_definite_is_none():
+    for sizes in ([1, 3, 1], [10, 20, 1]):
+        net = Network(sizes, "tanh", seed=0)
+        E = net.objective(*random_rows(net, 20)[:2])
+        G, g = E.normal(net.w)
+        for k in (0, net.K // 2, net.K - 1):
+            for bad in (-1.0, np.nan):
+                broken = G + np.eye(net.K)
+                broken[k, k] = bad
+                assert E.trial(net.w, broken, g, 0.0, 2, (1.0, 0.0, 20.0)) is None
+        assert E.trial(net.w, G, g, 1.0, 2, (1.0, 0.0, 20.0)) is not None
 
 
 def test_a_block_never_has_more_lines_than_fit():

@@ -98,7 +98,7 @@ def test_it_ends_where_the_gradient_of_the_mean_is_small(solver):
 
 
 def test_the_first_step_is_that_of_a_direct_solve():
-    model = regressor(("levenberg_marquardt", {"mu": 0.5}), alpha=0.3, max_iter=1)
+    model = regressor(("trainlm", {"mu": 0.5}), alpha=0.3, max_iter=1)
     start = model.initialize(X, noisy).network_.w.copy()
     net = model.network_
     J = outputs_jacobian(net.layout, start, X)[:, 0]

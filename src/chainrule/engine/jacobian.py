@@ -32,7 +32,7 @@ _FEWEST_LINES, _MOST_LINES, _BLOCK_NUMBERS = 16, 256, 1 << 21
 _ROWS_AT_A_TIME = 32
 # Multiplications of JᵀJ that are worth a thread, where each has some of its columns; or where the matrix is no larger
 # than this, those that are worth a shard of the rows with a matrix of its own: less goes from core to core.
-_WORTH_A_THREAD, _WORTH_A_SHARD = 20_000_000, 6_000_000
+_WORTH_A_THREAD, _WORTH_A_SHARD = 20_000_000, 16_000_000
 _LARGEST_OF_SHARDS, _MOST_SHARDS, _ROWS_OF_SHARD = 1000, 8, 64
 _WIDTH = np.dtype(np.float64)
 
@@ -56,7 +56,7 @@ class _Lines:
         multiplications = self.N * self.D * self._line**2 // 2
         self._has_shards = self.K <= _LARGEST_OF_SHARDS
         S = min(_MOST_SHARDS, multiplications // _WORTH_A_SHARD, self.N // _ROWS_OF_SHARD) if self._has_shards else 1
-        self._begins = np.linspace(0, self.N, max(1, S) + 1).astype(np.int64)
+        self._begins = np.array([self.N * s // max(1, S) for s in range(max(1, S) + 1)])
         worth = S if self._has_shards else multiplications // _WORTH_A_THREAD
         self._crew = Crew(enough_threads(worth, n_threads))
         self._pace, self._n = Pace((1, self._crew.n), 1), 1
@@ -193,7 +193,9 @@ class Residuals(_Lines):
         )
         before = self._net, self._rows, self._desk, self._at_once, self._x
         return (
-            before, (self._damping, self._penalty), (self._numbers, *room, self._d, self._y, self._best, self._e, self._few)
+            before,
+            (self._damping, self._penalty),
+            (self._numbers, *room, self._d, self._y, self._best, self._e, self._few),
         )
 
     def __call__(self, w: np.ndarray) -> np.ndarray:

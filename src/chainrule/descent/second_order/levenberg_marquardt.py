@@ -145,13 +145,19 @@ class LevenbergMarquardt(Solver):
         damping = self._damping(model)
         merit = self._merit(self.x, self.value)
         corrections, bounds = int(self.hyper.get("corrections", 0)), (merit, rounding(merit, np.float64), _HOPELESS)
+        lowered = False
         while self.numbers["mu"] <= self.hyper["mu_max"]:
             found = trial(self.view, model, self.x, self.numbers["mu"] * damping, corrections, self._merit, bounds)
-            if found is not None:
-                made = self._try(model, merit, *found)
-                if made is not None:
-                    return "" if made else NO_BETTER
-            self.numbers["mu"] *= self.hyper["mu_inc"]
+            made = self._try(model, merit, *found) if found is not None else None
+            if made:
+                return ""
+            if made is None and not lowered:
+                self.numbers["mu"] *= self.hyper["mu_inc"]
+            elif made is False and self.numbers["mu"] > _LEAST_MU:
+                # F cannot tell, and the gradient did not get shorter: the damping may hold the last digits back
+                self.numbers["mu"], lowered = max(self.numbers["mu"] * self.hyper["mu_dec"], _LEAST_MU), True
+            else:
+                return NO_BETTER
         return NO_BETTER
 
     def _damping(self, model: Quadratic) -> np.ndarray | float:
