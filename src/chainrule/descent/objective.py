@@ -62,7 +62,8 @@ class Objective:
     ):
         given = {
             "f": f, "gradient": gradient, "value_and_gradient": value_and_gradient, "residuals": residuals,
-            "jacobian": jacobian, "normal": normal, "chord": chord, "trial": trial, "hvp": hvp, "gauss_newton": gauss_newton,
+            "jacobian": jacobian, "normal": normal, "chord": chord, "trial": trial, "hvp": hvp,
+            "gauss_newton": gauss_newton,
         }  # fmt: skip
         for name, function in given.items():
             if function is not None and not callable(function):

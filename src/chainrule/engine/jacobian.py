@@ -88,10 +88,10 @@ class _Lines:
         panels = aligned((S, -(-self._line // width) * width * rows), _WIDTH)
         return lines, panels, aligned((S, BLOCK_WIDTH * width), _WIDTH), aligned((S - 1, self.K + 1, self.K), _WIDTH)
 
-    def _stand(self, w: np.ndarray) -> None:
+    def _put(self, w: np.ndarray, room: np.ndarray) -> None:
         if np.shape(w) != (self.K,):  # the machine code trusts it
             raise ValueError(f"w must have shape ({self.K},), got {np.shape(w)}")
-        self._w[:] = w
+        room[:] = w
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -107,7 +107,7 @@ class _Lines:
 
     def _blocks(self, w: np.ndarray, e: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """(lo, hi, lines D_L × rows × an output's line) of one block of rows after another; e gets all residuals."""
-        self._stand(w)
+        self._put(w, self._w)
         kernel, fixed = SECOND_ORDER.jacobian_lines, (self._net, self._rows, self._desk, self._at_once)
         for lo in range(0, self.N, self._block):
             hi = min(self.N, lo + self._block)
@@ -205,20 +205,15 @@ class Residuals(_Lines):
 
     def _at(self, w: np.ndarray) -> np.ndarray:
         """e(w), N × D_L, in room that the next call needs too."""
-        self._point(self._y, w)
+        self._put(w, self._y)
         self._residuals()
         return self._e
-
-    def _point(self, room: np.ndarray, w: np.ndarray) -> None:
-        if np.shape(w) != (self.K,):  # the machine code trusts it
-            raise ValueError(f"w must have shape ({self.K},), got {np.shape(w)}")
-        room[:] = w
 
     def chord(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
         """J(w)ᵀ e(v), K numbers: the gradient at v with the Jacobian of w."""
         with self._lock:
             self._at(v)
-            self._point(self._x, w)
+            self._put(w, self._x)
             self._pull_back()
             return self._d.copy()
 
@@ -228,7 +223,7 @@ class Residuals(_Lines):
     ) -> tuple[float, np.ndarray, float, int] | None:  # fmt: skip
         """As `Objective.trial`, of ½ Σ e² + ½ Σ penalty w², whose matrix and gradient G and g are."""
         with self._lock:
-            self._point(self._x, x)
+            self._put(x, self._x)
             self._damping[:], self._penalty[:] = damping, penalty
             numbers, given = self._numbers, self._trial
             numbers[:FOUND] = bounds
@@ -261,7 +256,7 @@ class Residuals(_Lines):
         return G, g
 
     def _by_shards(self, w: np.ndarray, e: np.ndarray, G: np.ndarray, g: np.ndarray) -> None:
-        self._stand(w)
+        self._put(w, self._w)
         lines, panels, tiles, sums = self._room_of_shards
         fixed = self._net, self._rows, self._desk, self._begins, self._at_once, lines.shape[2], self._places, lines
         self._crew.run(SECOND_ORDER.normal_matrix, (*fixed, e, self._columns, panels, tiles, sums, G, g), self._n)

@@ -200,10 +200,8 @@ class Crew:
     def alone(self, kernel: Kernel, arguments: tuple) -> Callable[[], float]:
         """What runs it on this thread alone, again and again with the same arguments, whose contents may change."""
         code, frame = kernel.prepared(arguments, self._gate.counter)
-        kept = arguments  # what the frame names must live
 
-        def run() -> float:
-            assert kept
+        def run(kept: tuple = arguments) -> float:  # what the frame names must live
             return kernel.checked(code(0, 1, frame))
 
         return run

@@ -56,7 +56,9 @@ def _second_order() -> None:
     layout, loss = Layout.of([2, 3, 1], "tanh"), get_loss("squared")
     w, X, Y = np.ones(layout.K), np.zeros((40, 2)), np.zeros((40, 1))
     residuals, curvature = Residuals(layout, loss, X, Y), Curvature(layout, loss, X, Y)
-    residuals.chord(w, w), residuals.normal(w), curvature.hvp(w, w), curvature.gauss_newton(w, w)
+    residuals(w), residuals.chord(w, w), curvature.hvp(w, w), curvature.gauss_newton(w, w)
+    G, g = residuals.normal(w)
+    residuals.trial(w, G, g, 1.0, 1, (1.0, 0.0, 1.0))
 
 
 def _kernels(dtype: str) -> None:

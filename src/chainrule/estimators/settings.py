@@ -30,7 +30,7 @@ from chainrule.tables import FRACTION, NOT_NEGATIVE
 STEP_RULES = ("constant", "invscaling", "adaptive")
 # Solvers that look at all rows at once.
 WHOLE_BATCH = ("lbfgs", *SECOND_ORDER)
-# MATLAB's names count too: trainlm, trainbr, trainscg.
+# MATLAB's other names count too: trainbr, trainscg.
 _ALIASES = {alias: name for name, row in SECOND_ORDER.items() for alias in row.aliases}
 SOLVERS = ("lbfgs", "sgd", "adam", *(name for name in METHODS if name != "adam"), *SECOND_ORDER, *_ALIASES)
 # What such a solver cannot do, and why.
