@@ -61,7 +61,29 @@ WORKLOADS = {
 }
 
 
-def chainrule_epoch(load: Workload, threads: int | None = None) -> Callable[[], object]:
+# Each contestant is a function of a number of epochs, one by default. Where the call of one costs something beside the
+# training, several short ones are a call: up to so many that take about this long together, as `fit` does it here.
+TOGETHER, TOGETHER_SECONDS = 11, 0.05
+Epochs = Callable[..., object]
+
+
+def by_stretches(stretch: Callable[[int], object], alone: Callable[[], object]) -> Epochs:
+    """Epochs in calls of TOGETHER, and the rest one by one; one by one too where they are long."""
+    alone()
+    started = time.perf_counter()
+    alone()
+    short = time.perf_counter() - started < TOGETHER_SECONDS / TOGETHER
+
+    def epochs(count: int = 1) -> None:
+        for _ in range(count // TOGETHER if short else 0):
+            stretch(TOGETHER)
+        for _ in range(count % TOGETHER if short else count):
+            alone()
+
+    return epochs
+
+
+def chainrule_epoch(load: Workload, threads: int | None = None) -> Epochs:
     from chainrule.descent import get_method
     from chainrule.engine import Plan, Run
     from chainrule.network import Layout, get_loss
@@ -75,28 +97,32 @@ def chainrule_epoch(load: Workload, threads: int | None = None) -> Callable[[], 
     w = layout.first_weights(np.random.default_rng(0)).astype(load.dtype)
     run = Run(plan, w, X, Y, n_threads=threads)
     rng = np.random.default_rng(0)
-    return lambda: run.epochs(rng.permutation(load.rows)[None], 1e-3)
+
+    def stretch(count: int) -> None:
+        run.epochs(np.stack([rng.permutation(load.rows) for _ in range(count)]), 1e-3)
+
+    return by_stretches(stretch, lambda: stretch(1))
 
 
-def sklearn_epoch(load: Workload, threads: int) -> Callable[[], object]:
+def sklearn_epoch(load: Workload, threads: int) -> Epochs:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from threadpoolctl import threadpool_limits
 
     X, y = load.data()
     model = (MLPClassifier if load.classes else MLPRegressor)(
-        hidden_layer_sizes=load.hidden, activation=load.activation, batch_size=load.batch, alpha=0.0, max_iter=1,
-        warm_start=True, random_state=0,
+        hidden_layer_sizes=load.hidden, activation=load.activation, batch_size=load.batch, alpha=0.0, warm_start=True,
+        random_state=0, n_iter_no_change=10**9,
     )  # fmt: skip
 
-    def epoch():
+    def epochs(count: int = 1) -> None:
         with warnings.catch_warnings(), threadpool_limits(threads):
             warnings.simplefilter("ignore")
-            model.fit(X, y)
+            model.set_params(max_iter=count).fit(X, y)
 
-    return epoch
+    return epochs
 
 
-def torch_epoch(load: Workload, threads: int) -> Callable[[], object]:
+def torch_epoch(load: Workload, threads: int) -> Epochs:
     import torch
 
     X, y = map(torch.from_numpy, load.data())
@@ -109,19 +135,20 @@ def torch_epoch(load: Workload, threads: int) -> Callable[[], object]:
     descent = torch.optim.Adam(net.parameters(), fused=True)
     loss = torch.nn.CrossEntropyLoss() if load.classes else torch.nn.MSELoss()
 
-    def epoch():
+    def epochs(count: int = 1) -> None:
         torch.set_num_threads(threads)
-        order = torch.randperm(load.rows)
-        for lo in range(0, load.rows, load.batch):
-            rows = order[lo : lo + load.batch]
-            descent.zero_grad(set_to_none=True)
-            loss(net(X[rows]), y[rows]).backward()
-            descent.step()
+        for _ in range(count):
+            order = torch.randperm(load.rows)
+            for lo in range(0, load.rows, load.batch):
+                rows = order[lo : lo + load.batch]
+                descent.zero_grad(set_to_none=True)
+                loss(net(X[rows]), y[rows]).backward()
+                descent.step()
 
-    return epoch
+    return epochs
 
 
-def jax_epoch(load: Workload, threads: int) -> Callable[[], object]:
+def jax_epoch(load: Workload, threads: int) -> Epochs:
     import jax
     import jax.numpy as jnp
 
@@ -153,20 +180,20 @@ def jax_epoch(load: Workload, threads: int) -> Callable[[], object]:
         params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), params, m, v)
         return (params, m, v, k), None
 
-    @jax.jit
     def epoch(carry, key):
         # scan needs equal batches: the last, shorter one is left out (a slight advantage for this peer)
         order = jax.random.permutation(key, load.rows)[: load.rows // load.batch * load.batch]
-        return jax.lax.scan(step, carry, order.reshape(-1, load.batch))[0]
+        return jax.lax.scan(step, carry, order.reshape(-1, load.batch))[0], None
 
+    run = jax.jit(lambda carry, keys: jax.lax.scan(epoch, carry, keys)[0])
     zeros = jax.tree.map(jnp.zeros_like, params)
     state = {"carry": (params, zeros, zeros, jnp.zeros((), X.dtype)), "key": jax.random.PRNGKey(0)}
 
-    def run():
-        state["key"], key = jax.random.split(state["key"])
-        state["carry"] = jax.block_until_ready(epoch(state["carry"], key))
+    def stretch(count: int) -> None:
+        state["key"], *keys = jax.random.split(state["key"], count + 1)
+        state["carry"] = jax.block_until_ready(run(state["carry"], jnp.stack(keys)))
 
-    return run
+    return by_stretches(stretch, lambda: stretch(1))
 
 
 # A processor that was idle meanwhile needs some hundredths of a second to come up to speed.
@@ -177,15 +204,14 @@ EPOCHS = {"sklearn": sklearn_epoch, "torch": torch_epoch, "jax": jax_epoch, "cha
 def serve(line: Connection, who: str, load: Workload, threads: int) -> None:
     """A contestant's process: seconds of so many epochs, as often as it is asked."""
     try:
-        epoch = EPOCHS[who](load, threads)
+        epochs = EPOCHS[who](load, threads)
     except ImportError as why:
         line.send(str(why))
         return
     line.send("")
     while (count := line.recv()) > 0:
         start = time.perf_counter()
-        for _ in range(count):
-            epoch()
+        epochs(count)
         line.send(time.perf_counter() - start)
 
 
@@ -231,6 +257,7 @@ def measure(load: Workload, peers: list[str], rounds: int) -> dict[str, float]:
     for name, runner in runners.items():
         runner.seconds(2)
         repeats[name] = max(1, int(TURN_SECONDS / runner.seconds(1)))
+        runner.seconds(repeats[name])  # a turn that does not count: in the first one something may be compiled
     times: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(rounds):
         for name, runner in runners.items():

@@ -82,7 +82,8 @@ SECOND_ORDER: dict[str, SecondOrder] = table([
         _MU_RANGES | {"corrections": _CORRECTIONS}, 1e-7,
         "Levenberg 1944; Marquardt 1963; Hagan & Menhaj 1994; corrections: Transtrum & Sethna 2012, Fan 2012",
         "d = −(JᵀJ + μ D)⁻¹ Jᵀe, D = diag(JᵀJ)^scaling;  `corrections` times "
-        "d ← d − (JᵀJ + μ D)⁻¹ (Jᵀe(w + d) + μ D d);  w ← w + d and μ ← μ · mu_dec where E falls, else μ ← μ · mu_inc and again",
+        "d ← d − (JᵀJ + μ D)⁻¹ (Jᵀe(w + d) + μ D d);  w ← w + d and μ ← μ · mu_dec where E falls, "
+        "else μ ← μ · mu_inc and again",
         (),
         "MATLAB's trainlm with its defaults, and corrections that it has not; trainlm is the one without. SciPy's "
         "least_squares(method='lm') is MINPACK's, with a trust region for μ and Marquardt's scaling; its 2 · cost is "
