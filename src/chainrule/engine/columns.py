@@ -21,8 +21,9 @@ START, STOP, IS_WEIGHT, LAYER, LAST_LAYER, FROM_LINE, LINES = range(7)
 # to a meeting, how many tasks there were, how many had come when this one began.
 MEETING, TASKS, BEGAN, COUNTER_SIZE = 0, 8, 16, 24
 # Entries of the numbers of a damped trial: what is made small where the step begins, how small a fall cannot be seen
-# there, how many times as much is hopeless; then what is found: whether the matrix was positive definite (else 0), the
-# fall that the model promises, what is made small at the end, how often the residuals were asked for.
-MERIT, INVISIBLE, HOPELESS, FOUND, FALL, REACHED, EVALUATIONS, NUMBERS = range(8)
+# there, how many times as much is hopeless, how many corrections there may be; then what is found: whether the matrix
+# was positive definite (else 0), the fall that the model promises, what is made small at the end, how often the
+# residuals were asked for.
+MERIT, INVISIBLE, HOPELESS, CORRECTIONS, FOUND, FALL, REACHED, EVALUATIONS, NUMBERS = range(9)
 # Lines of its matrix that are factored at a time, the rest being moved by products.
 LINES_OF_FACTOR = 16

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.engine.columns import (
     AT_DELTA,
+    CORRECTIONS,
     EVALUATIONS,
     FALL,
     FOUND,
@@ -201,20 +202,18 @@ def error_at(net, y, rows, desk, at_once, e, penalty):
 
 @entry
 def damped_trial(
-    thread, n_threads, counter, net, rows, desk, at_once, x, G, g, damping, penalty, corrections, numbers, A, negative,
-    panel, d, y, best, e, room,
+    thread, n_threads, counter, net, rows, desk, at_once, x, A, g, damping, penalty, numbers, negative, panel, d, y,
+    best, e, room,
 ):  # fmt: skip
-    """The step d of (G + diag(damping)) d = −g from x, and up to `corrections` more with the same matrix, each from
-    the gradient at the point that was reached, with J of x: the lowest point into `best`, what is found into `numbers`.
+    """The step d of (A + diag(damping)) d = −g from x, and corrections with the same matrix, each from the gradient at
+    the point that was reached, with J of x: the lowest point into `best`, what is found into `numbers`.
 
-    F is ½ Σ e² + ½ Σ penalty w², g and G are its own. Nothing is corrected where F rose beyond hope, or the fall that
-    the model promises cannot be seen. For one thread.
+    F is ½ Σ e² + ½ Σ penalty w², g and A are its own; A is used up. Nothing is corrected where F rose beyond hope, or
+    the fall that the model promises cannot be seen. For one thread.
     """
     K = x.size
     target = enter(thread, n_threads, counter)
     for i in range(K):
-        for j in range(i, K):
-            A[i, j] = G[i, j]
         A[i, i] += damping[i]
         d[i] = g[i]
     numbers[FOUND] = factor(A, K, negative, panel)
@@ -229,7 +228,7 @@ def damped_trial(
         reached = error_at(net, y, rows, desk, at_once, e, penalty)
         numbers[REACHED], numbers[EVALUATIONS] = reached, 1.0
         bound = numbers[HOPELESS] * numbers[MERIT]
-        left = corrections if numbers[FALL] > numbers[INVISIBLE] else 0
+        left = int(numbers[CORRECTIONS]) if numbers[FALL] > numbers[INVISIBLE] else 0
         while left > 0 and reached < bound:
             pulled_back(net, x, rows, desk, at_once, e, room, d)
             for k in range(K):

@@ -165,7 +165,7 @@ class Residuals(_Lines):
         roots = _nothing(_WIDTH) if weights is None else np.sqrt(np.asarray(weights, _WIDTH))
         super().__init__(layout, loss, X, Y, roots, n_threads)
         self._e = np.empty((self.N, self.D))
-        self._x, self._y, self._d, self._best, self._damping, self._penalty = np.empty((6, self.K))
+        self._x, self._y, self._d, self._g, self._best, self._damping, self._penalty = np.empty((7, self.K))
         self._numbers, self._few = np.empty(NUMBERS), np.empty((self._at_once, self.D))
 
     @cached_property
@@ -182,21 +182,18 @@ class Residuals(_Lines):
         return self._crew.alone(DAMPED.pull_back, given)
 
     @cached_property
-    def _trial(self) -> tuple[tuple, tuple, tuple]:
-        """What a trial is given beside G, g and the number of corrections: what comes before, between and behind."""
-        line = -(-self.K // 8) * 8
-        width = PANEL_BYTES // _WIDTH.itemsize
-        room = (
-            aligned((self.K, line), _WIDTH),
-            aligned((LINES_OF_FACTOR, line), _WIDTH),
-            aligned((LINES_OF_FACTOR * width,), _WIDTH),
-        )
-        before = self._net, self._rows, self._desk, self._at_once, self._x
-        return (
-            before,
-            (self._damping, self._penalty),
-            (self._numbers, *room, self._d, self._y, self._best, self._e, self._few),
-        )
+    def _matrix(self) -> np.ndarray:
+        """Room for a K × K matrix, its lines whole vectors."""
+        return aligned((self.K, -(-self.K // 8) * 8), _WIDTH)
+
+    @cached_property
+    def _trial(self) -> Callable[[], float]:
+        """A damped trial from `_x` with `_matrix`, `_g`, `_damping`, `_penalty` and `_numbers`, into `_best`."""
+        negative = aligned((LINES_OF_FACTOR, self._matrix.shape[1]), _WIDTH)
+        panel = aligned((LINES_OF_FACTOR * (PANEL_BYTES // _WIDTH.itemsize),), _WIDTH)
+        fixed = self._net, self._rows, self._desk, self._at_once, self._x, self._matrix, self._g
+        given = *fixed, self._damping, self._penalty, self._numbers, negative, panel, self._d, self._y, self._best
+        return self._crew.alone(DAMPED.damped_trial, (*given, self._e, self._few))
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """e(w), N · D_L numbers: all outputs of the first row, then of the second."""
@@ -224,11 +221,10 @@ class Residuals(_Lines):
         """As `Objective.trial`, of ½ Σ e² + ½ Σ penalty w², whose matrix and gradient G and g are."""
         with self._lock:
             self._put(x, self._x)
+            numbers, self._matrix[:, : self.K], self._g[:] = self._numbers, G, g
             self._damping[:], self._penalty[:] = damping, penalty
-            numbers, given = self._numbers, self._trial
-            numbers[:FOUND] = bounds
-            arguments = (*given[0], np.ascontiguousarray(G), np.ascontiguousarray(g), *given[1], corrections, *given[2])
-            self._crew.run(DAMPED.damped_trial, arguments, 1)
+            numbers[:FOUND] = *bounds, corrections
+            self._trial()
             if not numbers[FOUND]:
                 return None
             return float(numbers[FALL]), self._best.copy(), float(numbers[REACHED]), int(numbers[EVALUATIONS])
