@@ -404,6 +404,20 @@ def as_data(results: dict[str, dict[str, list[Trial]]], **more: Any) -> dict[str
     return {"problems": problems, **more}
 
 
+def read(files: list[str]) -> dict[str, dict[str, list[Trial]]]:
+    """The trials of earlier runs, as `as_data` kept them: sixty points of each."""
+    found: dict[str, dict[str, list[Trial]]] = {}
+    for name in files:
+        with open(name, encoding="utf-8") as file:
+            problems = json.load(file)["problems"]
+        for problem, methods in problems.items():
+            found[problem] = {
+                method: [Trial([s for s, _ in t["points"]], [e for _, e in t["points"]], t["test"]) for t in runs]
+                for method, runs in methods.items()
+            }
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.second_order", description=__doc__.split("\n\n")[0])
     parser.add_argument("problems", nargs="*", metavar="PROBLEM", help=f"of: {', '.join(PROBLEMS)}; default: all")
@@ -412,7 +426,15 @@ def main() -> None:
     parser.add_argument("--goals-only", action="store_true", help="NIST and Bayesian regularisation alone")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--plot", metavar="FILE")
+    parser.add_argument(
+        "--from", nargs="+", metavar="FILE", dest="earlier", help="draw what --json kept of earlier runs"
+    )
     options = parser.parse_args()
+    if options.earlier:
+        if not options.plot:
+            parser.error("--from draws earlier runs: say with --plot where the picture goes")
+        plot(read(options.earlier), options.plot)
+        return
     unknown = [name for name in options.problems if name not in PROBLEMS]
     if unknown:
         parser.error(f"there is no problem {unknown[0]!r}; there are: {', '.join(PROBLEMS)}")

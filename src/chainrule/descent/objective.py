@@ -23,7 +23,7 @@ class Objective:
     jacobian : x -> ∂e/∂x, the shape of e followed by the shape of x
     normal : x -> (JᵀJ, Jᵀe), K × K and K numbers for x of K numbers, where that is cheaper than J. For an F that is no
         sum of squares, (G, ∇F) with a positive semidefinite G in the place of the Hessian (generalised Gauss-Newton)
-    chord : (x, y) -> J(x)ᵀ e(y), the gradient at y with the Jacobian of x, of the shape of x
+    chord : (x, y) -> the gradient at y with the Jacobian of x, J(x)ᵀ e(y), of the shape of x
     trial : (x, G, g, damping, corrections, bounds) -> (fall, point, F there, evaluations of e) or None: a trial of
         levenberg_marquardt in one call, for x of K numbers in float64; see `second_order.levenberg_marquardt.trial`
     hvp : (x, v) -> the Hessian of F at x times v
