@@ -113,7 +113,7 @@ def _stretches(training: Training, at_once: Callable[[], int]) -> Generator[list
     progress, seconds = training.progress, math.inf
     while progress.epoch < training.n_epochs:
         count = 1
-        if not (training.drawn or training.watch):
+        if not (training.drawn or progress.watch):
             count = min(at_once(), training.n_epochs - progress.epoch, int(_AT_ONCE_SECONDS / seconds))
         began, count = progress.seconds, max(1, count)
         with Held() as held:

@@ -140,8 +140,8 @@ SECOND_ORDER: dict[str, SecondOrder] = table([
 def get_second_order(name: str | SecondOrder) -> SecondOrder:
     """The row called `name`, aliases included, or `name` itself if it is a row.
 
-    >>> get_second_order("trainlm").name
-    'levenberg_marquardt'
+    >>> get_second_order("trainbr").name
+    'bayesian_regularisation'
     """
     return name if isinstance(name, SecondOrder) else find(SECOND_ORDER, name, "second-order method")
 
