@@ -121,7 +121,7 @@ def test_the_gradient_by_an_older_jacobian(activation, loss):
 
 
 # Fewer parameters than are factored without products, just as many, more; several blocks and panels of them.
-TRIALS = [[1, 3, 1], [2, 3, 3, 1], [1, 15, 1], [3, 16, 1], [4, 9, 7, 2], [10, 20, 1]]
+TRIALS = [[1, 3, 1], [2, 3, 3, 1], [1, 15, 1], [3, 16, 1], [4, 9, 7, 2], [10, 20, 1], [10, 27, 1], [10, 53, 1]]
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.3])

@@ -25,5 +25,3 @@ MEETING, TASKS, BEGAN, COUNTER_SIZE = 0, 8, 16, 24
 # was positive definite (else 0), the fall that the model promises, what is made small at the end, how often the
 # residuals were asked for.
 MERIT, INVISIBLE, HOPELESS, CORRECTIONS, FOUND, FALL, REACHED, EVALUATIONS, NUMBERS = range(9)
-# Lines of its matrix that are factored at a time, the rest being moved by products.
-LINES_OF_FACTOR = 16

@@ -15,7 +15,6 @@ from chainrule.engine.columns import (
     FOUND,
     HOPELESS,
     INVISIBLE,
-    LINES_OF_FACTOR,
     MERIT,
     OUTPUTS,
     PIECE,
@@ -81,7 +80,7 @@ def take_off(A, K, first, last, negative, panel):
 @compiled
 def factor(A, K, negative, panel):
     """A = RᵀR of K × K, R in A's place; 0 where A is not positive definite."""
-    at_once = K if K <= LINES_WITHOUT_PRODUCTS else LINES_OF_FACTOR
+    at_once = K if K <= LINES_WITHOUT_PRODUCTS else negative.shape[0]
     for first in range(0, K, at_once):
         last = min(K, first + at_once)
         if factor_lines(A, K, first, last) == 0.0:

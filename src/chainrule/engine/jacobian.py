@@ -5,6 +5,7 @@ For methods of second order on sums of squares, E(w) = ½ Σ e². Everything is 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import numpy as np
 from chainrule.calculus.differentiate import vjp
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss, uses_link
 
-from .columns import EVALUATIONS, FALL, FOUND, LINES_OF_FACTOR, NUMBERS, REACHED
+from .columns import EVALUATIONS, FALL, FOUND, NUMBERS, REACHED
 from .compiled import DAMPED, SECOND_ORDER
 from .evaluate import _NOBODY, _nothing
 from .plan import Wiring, aligned, desk
@@ -34,6 +35,8 @@ _ROWS_AT_A_TIME = 32
 # than this, those that are worth a shard of the rows with a matrix of its own: less goes from core to core.
 _WORTH_A_THREAD, _WORTH_A_SHARD = 20_000_000, 16_000_000
 _LARGEST_OF_SHARDS, _MOST_SHARDS, _ROWS_OF_SHARD = 1000, 8, 64
+# Lines of a K × K matrix that Cholesky factors at a time: more, where all of it is read from far away each time.
+_LINES_OF_FACTOR = {300: 16, 600: 32, math.inf: 64}
 _WIDTH = np.dtype(np.float64)
 
 
@@ -189,8 +192,9 @@ class Residuals(_Lines):
     @cached_property
     def _trial(self) -> Callable[[], float]:
         """A damped trial from `_x` with `_matrix`, `_g`, `_damping`, `_penalty` and `_numbers`, into `_best`."""
-        negative = aligned((LINES_OF_FACTOR, self._matrix.shape[1]), _WIDTH)
-        panel = aligned((LINES_OF_FACTOR * (PANEL_BYTES // _WIDTH.itemsize),), _WIDTH)
+        lines = next(lines for K, lines in _LINES_OF_FACTOR.items() if self.K <= K)
+        negative = aligned((lines, self._matrix.shape[1]), _WIDTH)
+        panel = aligned((lines * (PANEL_BYTES // _WIDTH.itemsize),), _WIDTH)
         fixed = self._net, self._rows, self._desk, self._at_once, self._x, self._matrix, self._g
         given = *fixed, self._damping, self._penalty, self._numbers, negative, panel, self._d, self._y, self._best
         return self._crew.alone(DAMPED.damped_trial, (*given, self._e, self._few))
