@@ -416,7 +416,7 @@ def known(estimator):
     Gauss and Newton, which lowers E, goes to weights of 1800: hidden units without a slope, where a thousand steps are
     too few.
     """
-    if isinstance(estimator, MLPClassifier) and estimator.solver == LM:
+    if isinstance(estimator, MLPClassifier) and estimator.solver in (LM, "trainlm"):
         return {"check_class_weight_classifiers": "weights of 1000 want a mu in their scale, not trainlm's 0.001"}
     return {}
 
