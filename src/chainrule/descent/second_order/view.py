@@ -103,10 +103,12 @@ class View:
 
     def chord(self, model: Quadratic, x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
         """∇F at y with J of x, whose model is given; None where that is not to be had without making J again."""
+        if model.J is None and not self.objective.has_chord:
+            return None
         self.asked()
         if model.J is not None:
             return model.J.T @ _flat(self.objective.residuals(self.shaped(y)))  # type: ignore[misc]
-        return _flat(self.objective.chord(self.shaped(x), self.shaped(y))) if self.objective.has_chord else None
+        return _flat(self.objective.chord(self.shaped(x), self.shaped(y)))
 
     def groups(self, K: int) -> tuple[tuple[str, ...], np.ndarray]:
         """(names, the number of its group for each of K parameters): the objective's, or one without a name."""
