@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import chainrule as cr
 from chainrule.descent.second_order.levenberg_marquardt import trial
 from chainrule.descent.second_order.view import View
-from chainrule.engine import Network, jacobian
+from chainrule.engine import Network, jacobian, squares
 from chainrule.engine.jacobian import GaussNewton, Residuals, outputs_jacobian, scores_jacobian
 from chainrule.estimators.second_order import penalised
 from chainrule.network import ACTIVATIONS, LOSSES, Loss, forward
@@ -81,7 +81,7 @@ def test_residuals_are_the_loss():
 
 
 @pytest.mark.parametrize("shared", ["rows", "columns"])
-@pytest.mark.parametrize("sizes", [[3, 7, 1], [4, 9, 5, 3]])
+@pytest.mark.parametrize("sizes", [[3, 7, 1], [4, 9, 5, 3], [9, 12, 1], [7, 11, 10, 3]])
 def test_bits_do_not_depend_on_threads_nor_sums_on_blocks(sizes, shared, monkeypatch):
     monkeypatch.setattr(jacobian, "_BLOCK_NUMBERS", 1 << 11)
     monkeypatch.setattr(jacobian, "_WORTH_A_THREAD", 1 << 12)
@@ -102,6 +102,29 @@ def test_bits_do_not_depend_on_threads_nor_sums_on_blocks(sizes, shared, monkeyp
         assert_array_equal(rows(net.w), e)
     assert_allclose(JJ, J.T @ J, rtol=1e-10, atol=1e-10)
     assert_allclose(Je, J.T @ e, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("N", [1, 7, 33, 300])
+@pytest.mark.parametrize("paired", [{0}, {1}, {0, 1}])
+@pytest.mark.parametrize("sizes", [[3, 2, 4, 1], [5, 9, 7, 2], [1, 1, 1, 3], [6, 3, 12, 5, 1]])
+def test_pairs_add_up_to_what_lines_do(sizes, paired, N, monkeypatch):
+    monkeypatch.setattr(jacobian, "worth_pairs", lambda layout, N: frozenset(paired))
+    monkeypatch.setattr(jacobian, "_BLOCK_NUMBERS", 1 << 13)
+    for shared in (0, 1000):
+        monkeypatch.setattr(jacobian, "_LARGEST_OF_SHARDS", shared)
+        monkeypatch.setattr(jacobian, "_WORTH_A_SHARD", 1 << 12)
+        compare(Network(sizes, "tanh", seed=1), LOSSES["squared"], N)
+
+
+def test_pairs_are_made_where_they_are_worth_it():
+    def paired(sizes, N=500):
+        return squares.worth_pairs(Network(sizes, "tanh").layout, N)
+
+    assert paired([10, 20, 1]) == {0}
+    assert paired([10, 20, 20, 1]) == {0, 1}
+    assert paired([10, 20, 1], N=10) == set()  # too few rows
+    assert paired([2, 20, 1]) == set()  # too few inputs
+    assert paired([500, 4, 1]) == set()  # more pairs of inputs than lines have numbers
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "softplus", "sin"])

@@ -34,8 +34,8 @@ _HERE = Path(__file__).parent
 # The modules of ours that are compiled into a row, and into a kernel.
 ROW_DEPENDS_ON = ("jit.py", "elementary.py")
 KERNEL_DEPENDS_ON = (
-    "jit.py", "kernels.py", "passes.py", "moving.py", "meeting.py", "second_order.py", "damped.py", "masks.py",
-    "columns.py", "records.py", "products.py", "tiles.py", "panels.py", "vectors.py", "processor.py",
+    "jit.py", "kernels.py", "passes.py", "moving.py", "meeting.py", "second_order.py", "normal.py", "damped.py",
+    "masks.py", "columns.py", "records.py", "products.py", "tiles.py", "panels.py", "vectors.py", "processor.py",
 )  # fmt: skip
 
 

@@ -17,6 +17,13 @@ ALPHA, L1, DECAY, CLIP = range(4)
 # Columns of `pieces`: where a piece of w starts and stops, whether it is weights (else biases), of which layer, up to
 # which one; where it is one layer's weights, which line of A_l it starts with and how many it has.
 START, STOP, IS_WEIGHT, LAYER, LAST_LAYER, FROM_LINE, LINES = range(7)
+# What JᵀJ is made of. Columns of `places`: where a layer's entries stand within a line of the Jacobian of one output,
+# where its pairs of inputs and of deltas stand within a line of pairs, and what they add up to (−1 where it has none).
+# A line is cut into segments, from a first entry to an end, with the layer whose pairs make their products (or −1);
+# some are cut into panels, of which segment.
+IN_LINE_A, IN_LINE_B, OF_INPUTS, OF_DELTAS, AT_SQUARES = range(5)
+FIRST, END, OF_LAYER = range(3)
+SEGMENT = OF_LAYER
 # Entries of the counter that the threads of a kernel share, each in a line of the processor's cache: how many have come
 # to a meeting, how many tasks there were, how many had come when this one began.
 MEETING, TASKS, BEGAN, COUNTER_SIZE = 0, 8, 16, 24

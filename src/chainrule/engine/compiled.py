@@ -125,7 +125,7 @@ class Kernel:
         handed = ", ".join([*(["thread", "n_threads"] if together else []), *map(bundle, given)])
         lines = [
             "from chainrule.engine.jit import array_reader, entry_of",
-            "from chainrule.engine.records import Desk, Move, Net, Rows",
+            "from chainrule.engine.records import Desk, Move, Net, Rows, Squares",
             f"from {self.module} import {self.name} as kernel",
             *(f'read_{kind}, fits_{kind} = array_reader("{d}", {n})' for (d, n), kind in readers.items()),
             "def function(thread, n_threads, frame):",
@@ -165,4 +165,5 @@ class _Kernels:
 
 KERNELS = _Kernels("chainrule.engine.kernels")
 SECOND_ORDER = _Kernels("chainrule.engine.second_order")
+NORMAL = _Kernels("chainrule.engine.normal")
 DAMPED = _Kernels("chainrule.engine.damped")

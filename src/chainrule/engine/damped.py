@@ -23,11 +23,11 @@ from chainrule.engine.columns import (
 from chainrule.engine.jit import address, compiled, entry, widest
 from chainrule.engine.meeting import enter, meet
 from chainrule.engine.moving import sum_of_squares
+from chainrule.engine.normal import residuals_of_rows
 from chainrule.engine.panels import pack_columns
 from chainrule.engine.passes import backward, fetch, pack_weights
 from chainrule.engine.processor import PANEL_BYTES, VECTOR
 from chainrule.engine.products import line_of, strip_across
-from chainrule.engine.second_order import residuals_of_rows
 
 # Matrices of up to so many lines are factored without products.
 LINES_WITHOUT_PRODUCTS = 48

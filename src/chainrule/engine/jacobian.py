@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -19,13 +19,14 @@ from chainrule.calculus.differentiate import vjp
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss, uses_link
 
 from .columns import EVALUATIONS, FALL, FOUND, NUMBERS, REACHED
-from .compiled import DAMPED, SECOND_ORDER
+from .compiled import DAMPED, NORMAL
 from .evaluate import _NOBODY, _nothing
 from .plan import Wiring, aligned, desk
-from .processor import BLOCK_WIDTH, PANEL_BYTES
-from .records import Rows
+from .processor import BLOCK_WIDTH, PANEL_BYTES, VECTOR
+from .records import Rows, Squares
 from .run import _block
 from .source import residual_address
+from .squares import how_squared, whole_lines, work_of_a_row, worth_pairs
 from .threads import Crew, Pace, enough_threads
 
 # A block of lines of J has so many rows, fewer where that would be more numbers (16 MB); a thread takes some at a time.
@@ -38,6 +39,7 @@ _LARGEST_OF_SHARDS, _MOST_SHARDS, _ROWS_OF_SHARD = 1000, 8, 64
 # Lines of a K × K matrix that Cholesky factors at a time: more, where all of it is read from far away each time.
 _LINES_OF_FACTOR = {300: 16, 600: 32, math.inf: 64}
 _WIDTH = np.dtype(np.float64)
+_LANES, _PANEL = VECTOR // _WIDTH.itemsize, PANEL_BYTES // _WIDTH.itemsize  # numbers in a vector, in a panel's line
 
 
 class _Lines:
@@ -47,16 +49,21 @@ class _Lines:
     works in room of its own, made once, so threads take turns. Bits do not depend on the number of the engine's.
     """
 
-    def __init__(self, layout: Layout, loss: Loss, X, Y, roots: np.ndarray, n_threads: int | None):
+    def __init__(
+        self, layout: Layout, loss: Loss, X, Y, roots: np.ndarray, n_threads: int | None, by_pairs: bool = False
+    ):
         self.K, self.D, self.N = layout.K, layout.sizes[-1], len(X)
         X, Y = _block(X, _WIDTH, layout.sizes[0], "X"), _block(Y, _WIDTH, self.D, "Y")
         self._rows = Rows(X, Y, roots, _NOBODY, _NOBODY)
-        self._places, self._columns = _lines_of_one_output(layout)
+        self._plain, _, _ = how_squared(layout, frozenset())
+        self._columns = self._plain.columns
         self._line = self._columns.shape[1]
-        most = max(_FEWEST_LINES, _BLOCK_NUMBERS // (self.D * self._line))
+        paired = worth_pairs(layout, self.N) if by_pairs else frozenset[int]()
+        self._cut, self._pairs_line, self._squares_size = how_squared(layout, paired)
+        most = max(_FEWEST_LINES, _BLOCK_NUMBERS // (self.D * self._line + self._pairs_line))
         self._block = max(1, min(_MOST_LINES, most, self.N))
-        self._at_once = min(_ROWS_AT_A_TIME, self._block)
-        multiplications = self.N * self.D * self._line**2 // 2
+        self._at_once = min(_ROWS_AT_A_TIME, -(-self._block // _LANES) * _LANES)
+        multiplications = self.N * work_of_a_row(layout, paired)
         self._has_shards = self.K <= _LARGEST_OF_SHARDS
         S = min(_MOST_SHARDS, multiplications // _WORTH_A_SHARD, self.N // _ROWS_OF_SHARD) if self._has_shards else 1
         self._begins = np.array([self.N * s // max(1, S) for s in range(max(1, S) + 1)])
@@ -70,26 +77,42 @@ class _Lines:
         self._net = wiring.net(self._w, layers, panels_size)._replace(loss=residual)
         self._desk = desk(max(S, self._crew.n), size, tail, (0, 0), _WIDTH)
         self._lock = threading.Lock()
+        self._most_panels = 0
 
     @cached_property
-    def _lines(self) -> np.ndarray:
-        return aligned((self.D, self._block, self._line), _WIDTH)
+    def _lines(self) -> tuple[np.ndarray, np.ndarray]:
+        """A block of lines of each output, and of pairs."""
+        return aligned((self.D, self._block, self._line), _WIDTH), aligned((self._of_pairs(self._block),), _WIDTH)
+
+    def _of_pairs(self, rows: int) -> int:
+        """Numbers of a block of pairs of so many rows."""
+        return self._pairs_line * -(-rows // _LANES) * _LANES
+
+    def _of_panels(self, rows: int) -> int:
+        """Numbers of a block of lines that is packed as panels."""
+        return max(len(self._cut.panels), self._most_panels) * _PANEL * rows
+
+    def _tiles(self, workers: int) -> np.ndarray:
+        """A tile of JᵀJ, and room for the pairs of the rows that are worked on at once, each."""
+        size = BLOCK_WIDTH * _PANEL + max((self._cut.widest + self._pairs_line) * self._at_once, self._cut.widest**2)
+        return aligned((workers, -(-size // _LANES) * _LANES), _WIDTH)
 
     @cached_property
-    def _room(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where a block of lines is packed as panels (it may have all columns), and each thread's tile of JᵀJ."""
-        width = PANEL_BYTES // _WIDTH.itemsize
-        panels = aligned((-(-self.K // width) * width * self._block,), _WIDTH)
-        return panels, aligned((self._crew.n, BLOCK_WIDTH * width), _WIDTH)
+    def _room(self) -> tuple[np.ndarray, ...]:
+        """Panels, tiles of threads, and what pairs add up to."""
+        panels, squares = aligned((self._of_panels(self._block),), _WIDTH), aligned((self._squares_size,), _WIDTH)
+        return panels, self._tiles(self._crew.n), squares
 
     @cached_property
     def _room_of_shards(self) -> tuple[np.ndarray, ...]:
-        """Of each shard: a block of lines, the panels of it, a tile; and of all but the first JᵀJ and Jᵀe."""
-        width, S = PANEL_BYTES // _WIDTH.itemsize, len(self._begins) - 1
-        rows = max(1, min(self._block, int(np.diff(self._begins).max()), _BLOCK_NUMBERS // (S * self.D * self._line)))
-        lines = aligned((S, self.D, rows, self._line), _WIDTH)
-        panels = aligned((S, -(-self._line // width) * width * rows), _WIDTH)
-        return lines, panels, aligned((S, BLOCK_WIDTH * width), _WIDTH), aligned((S - 1, self.K + 1, self.K), _WIDTH)
+        """Of each shard: a block of lines and one of pairs; panels, tiles and what pairs add up to; and of all but the
+        first JᵀJ and Jᵀe."""
+        S = len(self._begins) - 1
+        numbers = S * (self.D * self._line + self._pairs_line)
+        rows = max(1, min(self._block, int(np.diff(self._begins).max()), _BLOCK_NUMBERS // numbers))
+        lines, pairs = aligned((S, self.D, rows, self._line), _WIDTH), aligned((S, self._of_pairs(rows)), _WIDTH)
+        panels, squares = aligned((S, self._of_panels(rows)), _WIDTH), aligned((S, self._squares_size), _WIDTH)
+        return lines, pairs, panels, self._tiles(S), squares, aligned((S - 1, self.K + 1, self.K), _WIDTH)
 
     def _put(self, w: np.ndarray, room: np.ndarray) -> None:
         if np.shape(w) != (self.K,):  # the machine code trusts it
@@ -108,18 +131,19 @@ class _Lines:
             yield
             self._pace.note(self._n, 1, time.perf_counter() - started)
 
-    def _blocks(self, w: np.ndarray, e: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    def _blocks(self, w: np.ndarray, e: np.ndarray, cut: Squares) -> Iterator[tuple[int, int, np.ndarray]]:
         """(lo, hi, lines D_L × rows × an output's line) of one block of rows after another; e gets all residuals."""
         self._put(w, self._w)
-        kernel, fixed = SECOND_ORDER.jacobian_lines, (self._net, self._rows, self._desk, self._at_once)
+        fixed, (lines, pairs) = (self._net, self._rows, self._desk, self._at_once), self._lines
         for lo in range(0, self.N, self._block):
             hi = min(self.N, lo + self._block)
-            self._crew.run(kernel, (*fixed, lo, hi, self._places, self._lines, e), self._n)
-            yield lo, hi, self._lines
+            self._crew.run(NORMAL.jacobian_lines, (*fixed, lo, hi, cut, lines, pairs, self._room[1], e), self._n)
+            yield lo, hi, lines
 
-    def _add(self, lines: np.ndarray, columns: np.ndarray, e: np.ndarray, lo: int, hi: int, G, g) -> None:
-        """Add the JᵀJ of a block of lines to the upper triangle of G, and its Jᵀe to g."""
-        self._crew.run(SECOND_ORDER.add_squares, (lines, columns, e, lo, hi, *self._room, G, g), self._n)
+    def _add(self, lines: np.ndarray, cut: Squares, e: np.ndarray, lo: int, hi: int, G, g) -> None:
+        """Add the JᵀJ of a block of lines to the upper triangle of G (of pairs, to room of its own), its Jᵀe to g."""
+        given = self._net, lines, self._lines[1], cut, e, lo, hi, *self._room, G, g
+        self._crew.run(NORMAL.add_squares, given, self._n)
 
 
 class Residuals(_Lines):
@@ -166,7 +190,7 @@ class Residuals(_Lines):
                 "needs none"
             )
         roots = _nothing(_WIDTH) if weights is None else np.sqrt(np.asarray(weights, _WIDTH))
-        super().__init__(layout, loss, X, Y, roots, n_threads)
+        super().__init__(layout, loss, X, Y, roots, n_threads, by_pairs=True)
         self._e = np.empty((self.N, self.D))
         self._x, self._y, self._d, self._g, self._best, self._damping, self._penalty = np.empty((7, self.K))
         self._numbers, self._few = np.empty(NUMBERS), np.empty((self._at_once, self.D))
@@ -237,7 +261,7 @@ class Residuals(_Lines):
         """J = ∂e/∂w, N · D_L × K, laid out as e and w."""
         J = np.zeros((self.N, self.D, self.K))
         with self._turn():
-            for lo, hi, lines in self._blocks(w, np.empty((self.N, self.D))):
+            for lo, hi, lines in self._blocks(w, np.empty((self.N, self.D)), self._plain):
                 for o, columns in enumerate(self._columns):
                     J[lo:hi, o, columns] = lines[o, : hi - lo]
         return J.reshape(-1, self.K)
@@ -249,17 +273,17 @@ class Residuals(_Lines):
             if self._has_shards:
                 self._by_shards(w, e, G, g)
                 return G, g
-            G[...], g[...] = 0.0, 0.0
-            for lo, hi, lines in self._blocks(w, e):
-                self._add(lines, self._columns, e, lo, hi, G, g)
-        SECOND_ORDER.mirror(G)
+            G[...], g[...], self._room[-1][...] = 0.0, 0.0, 0.0
+            for lo, hi, lines in self._blocks(w, e, self._cut):
+                self._add(lines, self._cut, e, lo, hi, G, g)
+            NORMAL.finish(self._net, self._cut, *self._room[1:], G)
         return G, g
 
     def _by_shards(self, w: np.ndarray, e: np.ndarray, G: np.ndarray, g: np.ndarray) -> None:
         self._put(w, self._w)
-        lines, panels, tiles, sums = self._room_of_shards
-        fixed = self._net, self._rows, self._desk, self._begins, self._at_once, lines.shape[2], self._places, lines
-        self._crew.run(SECOND_ORDER.normal_matrix, (*fixed, e, self._columns, panels, tiles, sums, G, g), self._n)
+        lines, pairs, *room = self._room_of_shards
+        fixed = self._net, self._rows, self._desk, self._begins, self._at_once
+        self._crew.run(NORMAL.normal_matrix, (*fixed, lines, pairs, self._cut, e, *room, G, g), self._n)
 
 
 class GaussNewton(_Lines):
@@ -289,25 +313,26 @@ class GaussNewton(_Lines):
         super().__init__(scored, LOSSES["squared"], X, np.zeros(np.shape(Y)), _nothing(_WIDTH), n_threads)
         self._Y = _block(Y, _WIDTH, self.D, "Y")
         self._loss = loss
-        self._all = np.arange(self.K)[None]
+        self._whole = whole_lines(scored)
+        self._most_panels = len(self._whole.panels)
         self._weights = np.ones(self.N) if weights is None else np.asarray(weights, _WIDTH)
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """The matrix at w, K × K."""
         G, g, scores = np.zeros((self.K, self.K)), np.zeros(self.K), np.empty((self.N, self.D))
         with self._turn():
-            for lo, hi, lines in self._blocks(w, scores):
+            for lo, hi, lines in self._blocks(w, scores, self._plain):
                 roots = self._roots(lo, hi, scores[lo:hi])
                 if self.D == 1 or not self._loss.rowwise:
                     lines[:, : hi - lo] *= np.diagonal(roots, axis1=1, axis2=2).T[:, :, None]
-                    self._add(lines, self._columns, scores, lo, hi, G, g)
+                    self._add(lines, self._plain, scores, lo, hi, G, g)
                     continue
                 for k in range(self.D):
                     mixed = np.zeros((1, hi - lo, self.K))
                     for o, columns in enumerate(self._columns):
                         mixed[0][:, columns] += roots[:, k, o, None] * lines[o, : hi - lo]
-                    self._add(mixed, self._all, scores, lo, hi, G, g)
-        SECOND_ORDER.mirror(G)
+                    self._add(mixed, self._whole, scores, lo, hi, G, g)
+            NORMAL.finish(self._net, self._plain, *self._room[1:], G)
         return G
 
     def _roots(self, lo: int, hi: int, scores: np.ndarray) -> np.ndarray:
@@ -348,16 +373,3 @@ def scores_jacobian(layout: Layout, w: np.ndarray, X: np.ndarray, n_threads: int
            [[2., 1.]]])
     """
     return outputs_jacobian(with_scores(layout), w, X, n_threads)
-
-
-@lru_cache(maxsize=32)
-def _lines_of_one_output(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """What an output sees of w: (where each layer stands in such a line, the columns of each output in w, rising)."""
-    L, D, at = layout.L, layout.sizes[-1], 0
-    places, columns = np.empty((L, 2), np.int64), list[np.ndarray]()
-    for (letter, l), (start, stop, _) in layout.slices.items():
-        places[l - 1, "Ab".index(letter)] = at
-        last = l == L
-        columns.append(np.array([np.arange(start + last * o, stop, D if last else 1) for o in range(D)], np.int64))
-        at += columns[-1].shape[1]
-    return places, np.concatenate(columns, axis=1)

@@ -42,6 +42,16 @@ class Desk(NamedTuple):
     sums: np.ndarray  # shards × 8, float64: Σ weight · loss, Σ weight
 
 
+class Squares(NamedTuple):
+    """How JᵀJ is put together, see the kernels' names of the columns, int64."""
+
+    places: np.ndarray  # one line a layer
+    columns: np.ndarray  # of each output, where the entries of its lines are in w
+    segments: np.ndarray  # of a line
+    panels: np.ndarray  # of a line
+    widest: int  # the most inputs, with a 1 for the bias, or outputs of a layer with pairs
+
+
 class Move(NamedTuple):
     """How w moves."""
 
