@@ -65,9 +65,9 @@ def take_off(A, K, first, last, negative, panel):
     n, stride = last - first, A.shape[1]
     width = PANEL_BYTES // A.itemsize
     for p in range(n):
-        own = negative[p]
-        for j in range(last, K):
-            own[j] = -A[first + p, j]
+        line, own = A[first + p, last:K], negative[p, last:K]
+        for j in range(line.size):
+            own[j] = -line[j]
     for lo in range(last, K, width):
         columns = min(width, K - lo)
         pack_columns(A, address(A, first * stride + lo), stride, address(panel, 0), n, columns)
@@ -91,11 +91,12 @@ def factor(A, K, negative, panel):
 
 
 @compiled
-def dot(x, y, n):
-    """Σ x y of the first n numbers, as eight sums side by side, which fit a vector register in this order."""
+def dot(x, y):
+    """Σ x y, as sixteen sums side by side, which fit vector registers in this order."""
     a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    i = 0
-    while i + 8 <= n:
+    p, q, r, s, t, u, v, w = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    i, n = 0, x.size
+    while i + 16 <= n:
         a += x[i] * y[i]
         b += x[i + 1] * y[i + 1]
         c += x[i + 2] * y[i + 2]
@@ -104,26 +105,41 @@ def dot(x, y, n):
         f += x[i + 5] * y[i + 5]
         g += x[i + 6] * y[i + 6]
         h += x[i + 7] * y[i + 7]
-        i += 8
+        p += x[i + 8] * y[i + 8]
+        q += x[i + 9] * y[i + 9]
+        r += x[i + 10] * y[i + 10]
+        s += x[i + 11] * y[i + 11]
+        t += x[i + 12] * y[i + 12]
+        u += x[i + 13] * y[i + 13]
+        v += x[i + 14] * y[i + 14]
+        w += x[i + 15] * y[i + 15]
+        i += 16
     while i < n:
         a += x[i] * y[i]
         i += 1
-    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+    return (((a + b) + (c + d)) + ((e + f) + (g + h))) + (((p + q) + (r + s)) + ((t + u) + (v + w)))
 
 
 @compiled
 def solve(R, v):
-    """v ← −(RᵀR)⁻¹ v."""
+    """v ← −(RᵀR)⁻¹ v. What is left of a line is worked on from a whole vector on, and what lies before it apart."""
     widest()
     K = v.size
     for i in range(K):
-        line, rest = R[i, i:], v[i:]
-        x = rest[0] / line[0]
-        rest[0] = x
-        for j in range(1, K - i):
+        x = v[i] / R[i, i]
+        v[i] = x
+        begin = min(K, (i + LANES) // LANES * LANES)
+        for j in range(i + 1, begin):
+            v[j] -= x * R[i, j]
+        line, rest = R[i, begin:K], v[begin:]
+        for j in range(line.size):
             rest[j] -= x * line[j]
     for i in range(K - 1, -1, -1):
-        v[i] = (v[i] - dot(R[i, i + 1 : K], v[i + 1 :], K - i - 1)) / R[i, i]
+        begin = min(K, (i + LANES) // LANES * LANES)
+        found = v[i] - dot(R[i, begin:K], v[begin:])
+        for j in range(i + 1, begin):
+            found -= v[j] * R[i, j]
+        v[i] = found / R[i, i]
     for i in range(K):
         v[i] = -v[i]
 
@@ -201,24 +217,27 @@ def error_at(net, y, rows, desk, at_once, e, penalty):
 
 @entry
 def damped_trial(
-    thread, n_threads, counter, net, rows, desk, at_once, x, A, g, damping, penalty, numbers, negative, panel, d, y,
+    thread, n_threads, counter, net, rows, desk, at_once, x, G, A, g, damping, penalty, numbers, negative, panel, d, y,
     best, e, room,
 ):  # fmt: skip
-    """The step d of (A + diag(damping)) d = −g from x, and corrections with the same matrix, each from the gradient at
+    """The step d of (G + diag(damping)) d = −g from x, and corrections with the same matrix, each from the gradient at
     the point that was reached, with J of x: the lowest point into `best`, what is found into `numbers`.
 
-    F is ½ Σ e² + ½ Σ penalty w², g and A are its own; A is used up. Nothing is corrected where F rose beyond hope, or
-    the fall that the model promises cannot be seen. For one thread.
+    F is ½ Σ e² + ½ Σ penalty w², g and G are its own, A is room for a factor. Nothing is corrected where F rose beyond
+    hope, or the fall that the model promises cannot be seen. For one thread.
     """
     K = x.size
     target = enter(thread, n_threads, counter)
     for i in range(K):
-        A[i, i] += damping[i]
+        line, its = A[i, i:K], G[i, i:]
+        for j in range(line.size):
+            line[j] = its[j]
+        line[0] += damping[i]
         d[i] = g[i]
     numbers[FOUND] = factor(A, K, negative, panel)
     if numbers[FOUND] > 0.0:
         solve(A, d)
-        along, damped = dot(g, d, K), 0.0
+        along, damped = dot(g, d), 0.0
         for k in range(K):
             damped += damping[k] * d[k] * d[k]
             y[k] = x[k] + d[k]

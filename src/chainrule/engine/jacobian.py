@@ -192,7 +192,8 @@ class Residuals(_Lines):
         roots = _nothing(_WIDTH) if weights is None else np.sqrt(np.asarray(weights, _WIDTH))
         super().__init__(layout, loss, X, Y, roots, n_threads, by_pairs=True)
         self._e = np.empty((self.N, self.D))
-        self._x, self._y, self._d, self._g, self._best, self._damping, self._penalty = np.empty((7, self.K))
+        room = aligned((7, -(-self.K // _LANES) * _LANES), _WIDTH)[:, : self.K]
+        self._x, self._y, self._d, self._g, self._best, self._damping, self._penalty = room
         self._numbers, self._few = np.empty(NUMBERS), np.empty((self._at_once, self.D))
 
     @cached_property
@@ -209,19 +210,10 @@ class Residuals(_Lines):
         return self._crew.alone(DAMPED.pull_back, given)
 
     @cached_property
-    def _matrix(self) -> np.ndarray:
-        """Room for a K × K matrix, its lines whole vectors."""
-        return aligned((self.K, -(-self.K // 8) * 8), _WIDTH)
-
-    @cached_property
-    def _trial(self) -> Callable[[], float]:
-        """A damped trial from `_x` with `_matrix`, `_g`, `_damping`, `_penalty` and `_numbers`, into `_best`."""
-        lines = next(lines for K, lines in _LINES_OF_FACTOR.items() if self.K <= K)
-        negative = aligned((lines, self._matrix.shape[1]), _WIDTH)
-        panel = aligned((lines * (PANEL_BYTES // _WIDTH.itemsize),), _WIDTH)
-        fixed = self._net, self._rows, self._desk, self._at_once, self._x, self._matrix, self._g
-        given = *fixed, self._damping, self._penalty, self._numbers, negative, panel, self._d, self._y, self._best
-        return self._crew.alone(DAMPED.damped_trial, (*given, self._e, self._few))
+    def _room_of_trial(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A factor, its lines whole vectors; some lines and a panel of it."""
+        lines, line = next(lines for K, lines in _LINES_OF_FACTOR.items() if self.K <= K), -(-self.K // _LANES) * _LANES
+        return aligned((self.K, line), _WIDTH), aligned((lines, line), _WIDTH), aligned((lines * _PANEL,), _WIDTH)
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """e(w), N · D_L numbers: all outputs of the first row, then of the second."""
@@ -249,10 +241,12 @@ class Residuals(_Lines):
         """As `Objective.trial`, of ½ Σ e² + ½ Σ penalty w², whose matrix and gradient G and g are."""
         with self._lock:
             self._put(x, self._x)
-            numbers, self._matrix[:, : self.K], self._g[:] = self._numbers, G, g
-            self._damping[:], self._penalty[:] = damping, penalty
+            numbers, (factor, *room) = self._numbers, self._room_of_trial
+            self._g[:], self._damping[:], self._penalty[:] = g, damping, penalty
             numbers[:FOUND] = *bounds, corrections
-            self._trial()
+            fixed = self._net, self._rows, self._desk, self._at_once, self._x, G, factor, self._g
+            given = *fixed, self._damping, self._penalty, numbers, *room, self._d, self._y, self._best
+            self._crew.run(DAMPED.damped_trial, (*given, self._e, self._few), 1)
             if not numbers[FOUND]:
                 return None
             return float(numbers[FALL]), self._best.copy(), float(numbers[REACHED]), int(numbers[EVALUATIONS])
