@@ -147,27 +147,30 @@ def print_activation(row: Activation, dtype: str, D: int) -> Printed:
     """a = σ(z + b) over an n × D block, z overwritten by z + b where the slope reads it."""
     block, parameters = _value_block(row, D), list(row.parameters)
     # In place where z is not needed again: one array, which the compiler can vectorise without an overlap check.
-    sum_ = "z" if needs_z(row) else "a"
-    add_b = ["for i in range(n):", "    for j in range(D):", f"        {sum_}[i, j] = {sum_}[i, j] + b[j]"]
+    z = "z" if needs_z(row) else "a"
+    add_b = ["for i in range(n):", "    for j in range(D):", f"        {z}[i, j] = {z}[i, j] + b[j]"]
     if row.rowwise:
         lines = add_b + loop(block, {"z0": "a[i, j]"}, lambda out: [f"a[i, j] = {out[0]}"])
     else:
-        keeps = ["z[i, j] = z0"] if needs_z(row) else []
-        fused = loop(block, {"z0": f"{sum_}[i, j] + b[j]"}, lambda out: [*keeps, f"a[i, j] = {out[0]}"])
-        lines = fused
-    if not row.rowwise and _elementary(fused, dtype):
-        # What is left of each row behind its last whole vector would be computed number by number, at several times the
-        # price of a pass that adds b before.
-        flat = ["flat_z, flat_a = array(z_, n * D), array(a_, n * D)", "n, D = 1, n * D"]
-        flat += loop(block, {"z0": f"flat_{sum_}[j]"}, lambda out: [f"flat_a[j] = {out[0]}"])
-        lines = [f"if D % {VECTOR // np.dtype(dtype).itemsize} == 0 or n == 1:", *_indented(fused)]
-        lines += ["else:", *_indented([*add_b, *flat])]
+        keeps = ["z[i, j] = z0"] if z == "z" else []
+        lines = loop(block, {"z0": f"{z}[i, j] + b[j]"}, lambda out: [*keeps, f"a[i, j] = {out[0]}"])
+        if _elementary(lines, dtype):
+            lines = _by_width(lines, [*add_b, *_flat(block, z)], dtype)
     arrays = [("z", "p", "(n, D)"), ("a", "p", "(n, D)"), ("b", "p", "D"), ("p", "P", f"{len(parameters) + 1}")]
     return _function("pppPnn", dtype, arrays, "n D", [*_parameter_lines(parameters, "p"), *lines])
 
 
-def _indented(lines: Sequence[str]) -> list[str]:
-    return ["    " + line for line in lines]
+def _by_width(fitting: Sequence[str], other: Sequence[str], dtype: str) -> list[str]:
+    """Lines for rows of whole vectors (or one row), and those for others, where what is left behind the last vector of
+    each row would be computed number by number: with exponentials a pass more that adds b costs less."""
+    fits = f"if D % {VECTOR // np.dtype(dtype).itemsize} == 0 or n == 1:"
+    return [fits, *("    " + line for line in fitting), "else:", *("    " + line for line in other)]
+
+
+def _flat(block: Block, z: str) -> list[str]:
+    """a = σ(z), all rows as one."""
+    lines = loop(block, {"z0": f"flat_{z}[j]"}, lambda out: [f"flat_a[j] = {out[0]}"])
+    return ["flat_z, flat_a = array(z_, n * D), array(a_, n * D)", "n, D = 1, n * D", *lines]
 
 
 def print_slope(row: Activation, dtype: str, D: int) -> Printed:

@@ -27,10 +27,10 @@ def free_bytes() -> int:
 def check_memory(name: str, K: int, N: int = 0) -> None:
     """A ValueError where the matrices of a method called `name` would not fit.
 
-    K : parameters, for three matrices of K × K numbers, and a quarter of one where they are added up
-    N : rows of J, where J is at hand, and of a copy of it
+    K : parameters, for three matrices of K × K numbers
+    N : rows of J, where J is at hand, and of a copy of it; else the matrix is added up in room of a quarter of it
     """
-    takes = 8 * (3 * K * K + K * K // 4 + 2 * N * K)
+    takes = 8 * (3 * K * K + (2 * N * K if N else K * K // 4))
     if takes <= _LITTLE or takes <= (free := free_bytes()):
         return
     matrices = "matrices of K × K numbers" + (" and the Jacobian of N × K" if N else "")
