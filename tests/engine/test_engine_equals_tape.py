@@ -54,6 +54,21 @@ def test_outputs_equal_the_eager_ones(name):
     np.testing.assert_array_equal(net(X[0]), net(X[:1])[0])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_row_has_the_same_bits_alone_and_among_others_in_layers_of_any_width(name, dtype):
+    rng = np.random.default_rng(0)
+    for width in (1, 3, 16, 20):  # whole vectors or not
+        net = Network([4, width, 2], name, seed=0, dtype=dtype)
+        net.w += 0.1 * rng.normal(size=net.K).astype(dtype)
+        X = rng.normal(size=(37, 4)).astype(dtype)
+        found = net(X)
+        tolerance = 1e-12 if dtype == "float64" else 1e-5
+        exact = forward(net.layout, net.w.astype(float), X.astype(float))[1]
+        np.testing.assert_allclose(found, exact, rtol=tolerance, atol=tolerance * np.abs(exact).max())
+        np.testing.assert_array_equal(found, np.concatenate([net(x[None]) for x in X]))
+
+
 @pytest.mark.parametrize("loss", ["squared", "softmax_cross_entropy"])
 @pytest.mark.parametrize(
     "activation", [pytest.param(n, marks=[pytest.mark.slow] * (n not in ("tanh", "relu", "gelu"))) for n in HIDDEN]
