@@ -248,10 +248,7 @@ def add_tile(part, s, i, height, j, count, columns, o, G):
     side_by_side = columns[o, j + count - 1] - at == count - 1
     for p in range(height):
         row, first = columns[o, i + p], max(0, i + p - j)
-        if side_by_side and first == 0 and row > at + count - 1:
-            for q in range(count):
-                G[at + q, row] += part[s, p * width + q]
-        elif side_by_side and first == 0 and row <= at:
+        if side_by_side and first == 0 and row <= at:
             for q in range(np.uint64(count)):
                 G[np.uint64(row), np.uint64(at) + q] += part[np.uint64(s), np.uint64(p * width) + q]
         else:
