@@ -20,7 +20,7 @@ from chainrule.engine.columns import (
     PIECE,
     REACHED,
 )
-from chainrule.engine.jit import address, compiled, entry, widest
+from chainrule.engine.jit import address, array, compiled, entry, local, widest
 from chainrule.engine.meeting import enter, meet
 from chainrule.engine.moving import sum_of_squares
 from chainrule.engine.normal import residuals_of_rows
@@ -93,31 +93,19 @@ def factor(A, K, negative, panel):
 @compiled
 def dot(x, y):
     """Σ x y, as sixteen sums side by side, which fit vector registers in this order."""
-    a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    p, q, r, s, t, u, v, w = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    i, n = 0, x.size
-    while i + 16 <= n:
-        a += x[i] * y[i]
-        b += x[i + 1] * y[i + 1]
-        c += x[i + 2] * y[i + 2]
-        d += x[i + 3] * y[i + 3]
-        e += x[i + 4] * y[i + 4]
-        f += x[i + 5] * y[i + 5]
-        g += x[i + 6] * y[i + 6]
-        h += x[i + 7] * y[i + 7]
-        p += x[i + 8] * y[i + 8]
-        q += x[i + 9] * y[i + 9]
-        r += x[i + 10] * y[i + 10]
-        s += x[i + 11] * y[i + 11]
-        t += x[i + 12] * y[i + 12]
-        u += x[i + 13] * y[i + 13]
-        v += x[i + 14] * y[i + 14]
-        w += x[i + 15] * y[i + 15]
-        i += 16
-    while i < n:
-        a += x[i] * y[i]
-        i += 1
-    return (((a + b) + (c + d)) + ((e + f) + (g + h))) + (((p + q) + (r + s)) + ((t + u) + (v + w)))
+    sums = array(local(np.float64, 16), 16)
+    sums[:] = 0.0
+    whole = x.size // 16 * 16
+    for i in range(0, whole, 16):
+        its, others = x[i : i + 16], y[i : i + 16]
+        for j in range(16):
+            sums[j] += its[j] * others[j]
+    for i in range(whole, x.size):
+        sums[0] += x[i] * y[i]
+    found = 0.0
+    for j in range(8):
+        found += sums[j] + sums[8 + j]
+    return found
 
 
 @compiled

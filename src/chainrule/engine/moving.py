@@ -26,7 +26,7 @@ from chainrule.engine.columns import (
     START,
     STOP,
 )
-from chainrule.engine.jit import address, call, compiled, written_out
+from chainrule.engine.jit import address, array, call, compiled, local, written_out
 from chainrule.engine.meeting import meet
 from chainrule.engine.passes import gradient_of_lines, pack_lines
 
@@ -34,22 +34,16 @@ from chainrule.engine.passes import gradient_of_lines, pack_lines
 @compiled
 def sum_of_squares(x):
     """Σ x² in float64, as eight sums side by side, which fit the vector registers in this order."""
-    a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    i = 0
-    while i + 8 <= x.size:
-        a += np.float64(x[i]) * np.float64(x[i])
-        b += np.float64(x[i + 1]) * np.float64(x[i + 1])
-        c += np.float64(x[i + 2]) * np.float64(x[i + 2])
-        d += np.float64(x[i + 3]) * np.float64(x[i + 3])
-        e += np.float64(x[i + 4]) * np.float64(x[i + 4])
-        f += np.float64(x[i + 5]) * np.float64(x[i + 5])
-        g += np.float64(x[i + 6]) * np.float64(x[i + 6])
-        h += np.float64(x[i + 7]) * np.float64(x[i + 7])
-        i += 8
-    while i < x.size:
-        a += np.float64(x[i]) * np.float64(x[i])
-        i += 1
-    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+    sums = array(local(np.float64, 8), 8)
+    sums[:] = 0.0
+    whole = x.size // 8 * 8
+    for i in range(0, whole, 8):
+        its = x[i : i + 8]
+        for j in range(8):
+            sums[j] += np.float64(its[j]) * np.float64(its[j])
+    for i in range(whole, x.size):
+        sums[0] += np.float64(x[i]) * np.float64(x[i])
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
 
 
 @compiled
