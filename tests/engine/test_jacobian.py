@@ -86,6 +86,7 @@ def test_bits_do_not_depend_on_threads_nor_sums_on_blocks(sizes, shared, monkeyp
     monkeypatch.setattr(jacobian, "_BLOCK_NUMBERS", 1 << 11)
     monkeypatch.setattr(jacobian, "_WORTH_A_THREAD", 1 << 12)
     monkeypatch.setattr(jacobian, "_WORTH_A_SHARD", 1 << 12)
+    monkeypatch.setattr(jacobian, "_WORTH_A_NUMBER", 0)
     monkeypatch.setattr(jacobian, "_LARGEST_OF_SHARDS", 1000 if shared == "rows" else 0)
     net = Network(sizes, "tanh", seed=0)
     X, Y, weights = random_rows(net, 501)
@@ -113,6 +114,7 @@ def test_pairs_add_up_to_what_lines_do(sizes, paired, N, monkeypatch):
     for shared in (0, 1000):
         monkeypatch.setattr(jacobian, "_LARGEST_OF_SHARDS", shared)
         monkeypatch.setattr(jacobian, "_WORTH_A_SHARD", 1 << 12)
+        monkeypatch.setattr(jacobian, "_WORTH_A_NUMBER", 0)
         compare(Network(sizes, "tanh", seed=1), LOSSES["squared"], N)
 
 

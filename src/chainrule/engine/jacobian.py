@@ -33,8 +33,9 @@ from .threads import Crew, Pace, enough_threads
 _FEWEST_LINES, _MOST_LINES, _BLOCK_NUMBERS = 16, 256, 1 << 21
 _ROWS_AT_A_TIME = 32
 # Multiplications of JᵀJ that are worth a thread, where each has some of its columns; or where the matrix is no larger
-# than this, those that are worth a shard of the rows with a matrix of its own: less goes from core to core.
-_WORTH_A_THREAD, _WORTH_A_SHARD = 20_000_000, 16_000_000
+# than this, those that are worth a shard of the rows with a matrix of its own: less goes from core to core. It costs as
+# many for each number of that matrix, which one thread adds to the others.
+_WORTH_A_THREAD, _WORTH_A_SHARD, _WORTH_A_NUMBER = 20_000_000, 16_000_000, 150
 _LARGEST_OF_SHARDS, _MOST_SHARDS, _ROWS_OF_SHARD = 1000, 8, 64
 # Lines of a K × K matrix that Cholesky factors at a time: more, where all of it is read from far away each time.
 _LINES_OF_FACTOR = {300: 16, 600: 32, math.inf: 64}
@@ -65,8 +66,10 @@ class _Lines:
         self._at_once = min(_ROWS_AT_A_TIME, -(-self._block // _LANES) * _LANES)
         multiplications = self.N * work_of_a_row(layout, paired)
         self._has_shards = self.K <= _LARGEST_OF_SHARDS
-        S = min(_MOST_SHARDS, multiplications // _WORTH_A_SHARD, self.N // _ROWS_OF_SHARD) if self._has_shards else 1
-        self._begins = np.array([self.N * s // max(1, S) for s in range(max(1, S) + 1)])
+        worth_one = max(_WORTH_A_SHARD, _WORTH_A_NUMBER * self.K**2)
+        S = min(_MOST_SHARDS, multiplications // worth_one, self.N // _ROWS_OF_SHARD) if self._has_shards else 1
+        S = 1 << (S.bit_length() - 1) if S else 1
+        self._begins = np.array([self.N * s // S for s in range(S + 1)])
         worth = S if self._has_shards else multiplications // _WORTH_A_THREAD
         self._crew = Crew(enough_threads(worth, n_threads))
         self._pace, self._n = Pace((1, self._crew.n), 1), 1
