@@ -80,7 +80,6 @@ class _Lines:
         self._net = wiring.net(self._w, layers, panels_size)._replace(loss=residual)
         self._desk = desk(max(S, self._crew.n), size, tail, (0, 0), _WIDTH)
         self._lock = threading.Lock()
-        self._most_panels = 0
 
     @cached_property
     def _lines(self) -> tuple[np.ndarray, np.ndarray]:
@@ -92,8 +91,8 @@ class _Lines:
         return self._pairs_line * -(-rows // _LANES) * _LANES
 
     def _of_panels(self, rows: int) -> int:
-        """Numbers of a block of lines that is packed as panels."""
-        return max(len(self._cut.panels), self._most_panels) * _PANEL * rows
+        """Numbers of a block of lines that is packed as panels (it may have all columns)."""
+        return max(len(self._cut.panels), -(-self.K // _PANEL)) * _PANEL * rows
 
     def _tiles(self, workers: int) -> np.ndarray:
         """A tile of JᵀJ, and room for the pairs of the rows that are worked on at once, each."""
@@ -311,7 +310,6 @@ class GaussNewton(_Lines):
         self._Y = _block(Y, _WIDTH, self.D, "Y")
         self._loss = loss
         self._whole = whole_lines(scored)
-        self._most_panels = len(self._whole.panels)
         self._weights = np.ones(self.N) if weights is None else np.asarray(weights, _WIDTH)
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
