@@ -126,7 +126,15 @@ def test_pairs_are_made_where_they_are_worth_it():
     assert paired([10, 20, 20, 1]) == {0, 1}
     assert paired([10, 20, 1], N=10) == set()  # too few rows
     assert paired([2, 20, 1]) == set()  # too few inputs
-    assert paired([500, 4, 1]) == set()  # more pairs of inputs than lines have numbers
+    assert paired([500, 4, 1]) == set()  # no fewer multiplications
+    assert paired([200, 10, 1]) == set()  # ten times as many pairs of inputs as lines have numbers
+
+
+@pytest.mark.parametrize(("hidden", "N", "shards"), [(25, 3_000, 4), (25, 30_000, 8), (5, 3_000, 2)])
+def test_large_matrices_are_worth_fewer_shards(hidden, N, shards):
+    net = Network([30, hidden, 1], "tanh")
+    rows = Residuals(net.layout, LOSSES["squared"], np.zeros((N, 30)), np.zeros((N, 1)), None, 1)
+    assert len(rows._begins) - 1 == shards
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "softplus", "sin"])
