@@ -74,7 +74,7 @@ def add(x, y):
     "wrong", [np.zeros(2), np.zeros((2, 1), np.float32), np.zeros((2, 1), np.int64), np.zeros((2, 2))[:, :1]]
 )
 def test_an_array_of_another_type_is_refused_by_the_machine_code(kernel_of, wrong):
-    add = kernel_of(ADD, "add")
+    add = kernel_of(ADD, "add", "F1 F2")
     y = np.zeros((2, 1))
     add(np.ones(2), y)
     assert y.tolist() == [[1.0], [1.0]]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from chainrule.engine import threads
-from chainrule.engine.threads import Crew, Pace, available_threads, check_threads
+from chainrule.engine.cores import available_threads, check_threads
+from chainrule.engine.threads import Crew, Pace
 
 
 def follow(pace, rate, slices):
@@ -84,7 +85,7 @@ def mark(thread, n_threads, counter, came):
 @pytest.fixture(scope="module")
 def mark(kernel_of):
     """A kernel whose threads meet twice and each count their coming."""
-    return kernel_of(MARK, "mark")
+    return kernel_of(MARK, "mark", "together I1")
 
 
 def test_a_crew_runs_one_kernel_after_another_on_as_many_threads_as_asked(mark):

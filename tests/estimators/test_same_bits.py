@@ -12,7 +12,7 @@ import same_bits
 from same_bits import FITS, SCENARIOS, SECONDS, fit, labels, mark, mark_of
 
 import chainrule as cr
-from chainrule.engine.threads import available_threads
+from chainrule.engine.cores import available_threads
 
 # Six epochs are never enough to converge.
 pytestmark = pytest.mark.filterwarnings("ignore")

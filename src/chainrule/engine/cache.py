@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite
 import llvmlite.binding
@@ -28,6 +28,8 @@ import numpy as np
 
 from chainrule.files import write_atomically
 
+from .cores import available_threads
+from .helpers import Helpers
 from .machine import load
 
 _HERE = Path(__file__).parent
@@ -52,10 +54,14 @@ def _source(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
-def fingerprint(text: str, depends_on: Sequence[str] = ROW_DEPENDS_ON) -> str:
+@cache
+def _digest(depends_on: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join([*map(_source, depends_on), _surroundings()]).encode()).hexdigest()
+
+
+def fingerprint(text: str, depends_on: tuple[str, ...] = ROW_DEPENDS_ON) -> str:
     """A hash of the text and of all that its machine code depends on."""
-    parts = [text, *map(_source, depends_on), _surroundings()]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+    return hashlib.sha256(f"{text}\0{_digest(depends_on)}".encode()).hexdigest()[:20]
 
 
 def cache_directory() -> Path:
@@ -95,36 +101,86 @@ def say(sentence: str) -> None:
     print(f"chainrule: {sentence}", file=sys.stderr, flush=True)
 
 
+class Printed(NamedTuple):
+    """A function called `function` as a text that defines it, named `stem` with a hash of all that it depends on; the
+    types of its arguments are a pattern and a dtype, see `jit.object_code`."""
+
+    stem: str
+    text: str
+    pattern: str
+    dtype: str
+    depends_on: tuple[str, ...] = ROW_DEPENDS_ON
+
+    @property
+    def symbol(self) -> str:
+        return f"chainrule_{self.stem}_{fingerprint(self.text, self.depends_on)}"
+
+
 _lock = threading.RLock()
 _addresses: dict[str, int] = {}
+_helpers = Helpers("from chainrule.engine.cache import help_out; help_out()")
+_asked: dict[str, Printed] = {}
 
 
-def machine_function(stem: str, text: str, pattern: str, dtype: str, depends_on: Sequence[str] = ROW_DEPENDS_ON) -> int:
-    """The address of the machine code of `function`, which `text` defines; compiled if it is not on disk.
-
-    pattern, dtype : the types of its arguments, see `jit.object_code`
-    """
-    symbol = f"chainrule_{stem}_{fingerprint(text, depends_on)}"
+def machine_function(*printed: Any) -> int:
+    """The address of the machine code of a `Printed` function; compiled if it is not on disk."""
+    function = Printed(*printed)
+    symbol = function.symbol
     with _lock:
         if symbol not in _addresses:
-            path = directory() / f"{symbol}.o"
+            path = _path(symbol)
             found = _read(path)
             if found is None:
-                found = _compile(symbol, text, pattern, dtype, depends_on)
-                write_atomically(path, lambda file: file.write(_packed(*found)))
+                _helpers.settle(symbol, lambda other: _compile_to(_path(other), other, _asked[other]))
+                found = _read(path) or _compile_to(path, symbol, function)
             _addresses[symbol] = load(symbol, *found)
         return _addresses[symbol]
 
 
-def _compile(symbol: str, text: str, pattern: str, dtype: str, depends_on: Sequence[str]) -> tuple[bytes, list[str]]:
-    if depends_on is KERNEL_DEPENDS_ON:
-        _say_once(f"compiling the engine for this processor; it happens once, the result is kept in {directory()}")
+def ask_for(functions: Sequence[Printed]) -> None:
+    """Have those of these functions that are not on disk compiled by other processes, if there are processors for
+    them; `machine_function` waits for what one of them is at, and compiles what none has begun."""
+    most = available_threads() - 1
+    if most < 1:
+        return
+    missing = {f.symbol: f for f in functions if f.symbol not in _addresses and not _path(f.symbol).exists()}
+    if len(missing) > 1:  # one alone would only be waited for
+        _announce()
+        _asked.update(missing)
+        _helpers.ask({name: json.dumps([str(_path(name)), name, *f]).encode() for name, f in missing.items()}, most)
+
+
+def help_out() -> None:
+    """What a helper does: compile the function that its standard input tells, to a file."""
+    path, symbol, *printed = json.load(sys.stdin)
+    _compile_to(Path(path), symbol, Printed(*printed))
+
+
+def _path(symbol: str) -> Path:
+    return directory() / f"{symbol}.o"
+
+
+def _compile_to(path: Path, symbol: str, function: Printed) -> tuple[bytes, list[str]]:
+    """(object code, the outer functions that it calls), kept in a file."""
+    found = _compile(symbol, function)
+    write_atomically(path, lambda file: file.write(_packed(*found)))
+    return found
+
+
+def _compile(symbol: str, function: Printed) -> tuple[bytes, list[str]]:
+    if function.depends_on is KERNEL_DEPENDS_ON:
+        _announce()
     from .jit import object_code
 
     names: dict[str, Any] = {"__name__": symbol}
     with _no_collection():
-        exec(compile(text, f"<{symbol}>", "exec"), names)
-        return object_code(names["function"], pattern, dtype, symbol)
+        exec(compile(function.text, f"<{symbol}>", "exec"), names)
+        return object_code(names["function"], function.pattern, function.dtype, symbol)
+
+
+@cache
+def _announce() -> None:
+    say(f"compiling the engine for this processor; it happens once, the result is kept in {directory()}")
 
 
 @contextmanager
@@ -137,9 +193,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-_say_once = cache(say)
 
 
 def _packed(code: bytes, outer: list[str]) -> bytes:

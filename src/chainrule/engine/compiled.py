@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .cache import KERNEL_DEPENDS_ON, machine_function
+from .cache import KERNEL_DEPENDS_ON, Printed, ask_for, machine_function
 from .machine import called_from_python
+from .records import kinds_of
 
 # What kernels call by its address: its module, the types of its arguments (see `jit.object_code`), their names, and how
 # the function of that module is called with them.
@@ -43,47 +44,88 @@ _BY_ADDRESS = {
 }
 
 
-@cache
-def address_of(name: str, dtype: str) -> int:
-    """Where the machine code of a row of `_BY_ADDRESS` is: compiled apart, as much code that is wanted in one place
-    only, or by few networks."""
+def _product(name: str, dtype: str) -> Printed:
+    """A row of `_BY_ADDRESS` as a function of its own."""
     module, pattern, names, given = _BY_ADDRESS[name]
     text = (
         "import numpy as np\nfrom chainrule.engine.jit import address, array\n"
         f"from chainrule.engine.{module} import {name}\n"
         f"def function({names}):\n    a = array(a_, 1)\n    {name}({given})\n    return 0.0\n"
     )
-    return machine_function(f"{name}_{dtype}", text, pattern, dtype, KERNEL_DEPENDS_ON)
+    return Printed(f"{name}_{dtype}", text, pattern, dtype, KERNEL_DEPENDS_ON)
+
+
+@cache
+def address_of(name: str, dtype: str) -> int:
+    """Where the machine code of a row of `_BY_ADDRESS` is: compiled apart, as much code that is wanted in one place
+    only, or by few networks."""
+    return machine_function(*_product(name, dtype))
+
+
+# What each kernel is given, by module: "together" is (thread, number of threads, counter), for those that a crew runs;
+# the rest are kinds of arrays (see `records`), bundles of them, and n for whole numbers.
+_GIVEN = {
+    "kernels": {
+        "wait_for_task": "I1 n",
+        "train_steps": "together Net Rows Desk Move n n n n n F1 F1 F2",
+        "prepare": "Net",
+        "total_gradient": "together Net Rows Desk I1 n",
+        "total_error": "together Net Rows Desk I1 n",
+        "predict_rows": "together Net Rows n R2 I1 R2",
+    },
+    "second_order": {
+        "hessian_product": "together Net Net n Rows Desk I2 I1 I1 n",
+        "gauss_newton_product": "together Net Net n Rows Desk I2 I1 I1 n",
+    },
+    "normal": {
+        "jacobian_lines": "together Net Rows Desk n n n Squares R3 R1 R2 R2",
+        "add_squares": "together Net R3 R1 Squares R2 n n R1 R2 R1 R2 R1",
+        "normal_matrix": "together Net Rows Desk I1 n R4 R2 Squares R2 R2 R2 R2 R3 R2 R1",
+        "finish": "Net Squares R2 R1 R2",
+    },
+    "damped": {
+        "residual_rows": "together Net R1 Rows Desk n R2",
+        "pull_back": "together Net R1 Rows Desk n R2 R2 R1",
+        "damped_trial": "together Net Rows Desk n R1 R2 R2 R1 R1 R1 R1 R2 R1 R1 R1 R1 R2 R2",
+    },
+}
+_DTYPES = {"F": "float64", "I": "int64"}
 
 
 class Kernel:
-    """A function `name` of a module (`kernels`, `second_order`), called with bundles, arrays and whole numbers.
+    """A function `name` of a module (`kernels`, `normal`, …), called with bundles, arrays and whole numbers.
 
     Its machine code gets one frame: a line of 64-bit numbers, where arrays are named by the address of their object,
     whose memory, axes and type the machine code reads and checks itself. There is one machine code a float width (that
-    of the first array, or of the bundle's); no other type of its arguments differs from call to call. A kernel returns
-    a float64 ≥ 0.
+    of the first array, or of the bundle's). A kernel returns a float64 ≥ 0.
+
+    given : what it is given, as `_GIVEN` says it
     """
 
-    def __init__(self, module: str, name: str):
+    def __init__(self, module: str, name: str, given: str):
         self.module, self.name = module, name
-        self._codes: dict[tuple[bool, Any], tuple[Callable, Callable]] = {}
+        words = given.split()
+        self._together = words[0] == "together"
+        # (the bundle, or "" for an entry that stands alone; the kinds of its entries)
+        self._parts = [
+            (w, kinds_of(w)) if w[-1].islower() and w != "n" else ("", (w,)) for w in words if w != "together"
+        ]
+        self._codes: dict[Any, tuple[Callable, Callable]] = {}
 
     def prepared(self, arguments: tuple, counter: np.ndarray | None = None) -> tuple[Callable, bytes]:
         """(machine code, frame) for these arguments, which must live as long as the call takes.
 
-        counter : of the threads that run it together; such a kernel takes (thread, number of threads, counter) first
+        counter : of the threads that run it together
         """
         try:
             dtype = arguments[0].w.dtype
         except AttributeError:
             first = next(x for x in arguments if not isinstance(x, int))
             dtype = getattr(first, "w", first).dtype
-        key = counter is not None, dtype.char
-        if key not in self._codes:
-            given = arguments if counter is None else (counter, *arguments)
-            self._codes[key] = self._made(given, counter is not None, str(dtype))
-        code, packed = self._codes[key]
+        if dtype.char not in self._codes:
+            address = machine_function(*self.printed(str(dtype)))
+            self._codes[dtype.char] = called_from_python(address), self._packer()
+        code, packed = self._codes[dtype.char]
         return code, packed(counter, *arguments)
 
     def __call__(self, *arguments: Any) -> float:
@@ -98,57 +140,48 @@ class Kernel:
             raise TypeError(f"kernel {self.name}: entry {which} is no contiguous array of the type that it is made for")
         return result
 
-    def _made(self, given: tuple, together: bool, dtype: str) -> tuple[Callable, Callable]:
-        """(machine code, the function that packs frames) for arguments of these types."""
-        address = machine_function(
-            f"{self.name}_{dtype}", self._printed(given, together), "nnn", "float64", KERNEL_DEPENDS_ON
-        )
-        return called_from_python(address), _packer(given, together)
-
-    def _printed(self, given: tuple, together: bool) -> str:
-        """The text of the function that takes the frame apart and calls the kernel."""
-        readers: dict[tuple[str, int], str] = {}
+    def printed(self, dtype: str) -> Printed:
+        """The function that takes the frame apart and calls the kernel."""
+        readers: set[tuple[str, str]] = set()
         checks, count = [], 0
 
-        def leaf(x: Any) -> str:
+        def leaf(kind: str) -> str:
             nonlocal count
             place, count = f"entry_of(frame, {count})", count + 1
-            if not isinstance(x, np.ndarray):
+            if kind == "n":
                 return place
-            kind = readers.setdefault((str(x.dtype), x.ndim), f"{x.dtype}_{x.ndim}")
-            checks.append(f"if not fits_{kind}({place}, {x.dtype.num}):\n        return -{count}.0")
-            return f"read_{kind}({place})"
+            width, axes = _DTYPES.get(kind[0], dtype), kind[1]
+            readers.add((width, axes))
+            checks.append(f"if not fits_{width}_{axes}({place}, {np.dtype(width).num}):\n        return -{count}.0")
+            return f"read_{width}_{axes}({place})"
 
-        def bundle(x: Any) -> str:
-            return f"{type(x).__name__}({', '.join(map(leaf, x))})" if isinstance(x, tuple) else leaf(x)
-
-        handed = ", ".join([*(["thread", "n_threads"] if together else []), *map(bundle, given)])
+        handed = ["thread", "n_threads", leaf("I1")] if self._together else []
+        for bundle, kinds in self._parts:
+            leaves = ", ".join(map(leaf, kinds))
+            handed.append(f"{bundle}({leaves})" if bundle else leaves)
         lines = [
             "from chainrule.engine.jit import array_reader, entry_of",
             "from chainrule.engine.records import Desk, Move, Net, Rows, Squares",
             f"from {self.module} import {self.name} as kernel",
-            *(f'read_{kind}, fits_{kind} = array_reader("{d}", {n})' for (d, n), kind in readers.items()),
+            *(f'read_{d}_{n}, fits_{d}_{n} = array_reader("{d}", {n})' for d, n in sorted(readers)),
             "def function(thread, n_threads, frame):",
-            *(f"    {line}" for line in [*checks, f"return kernel({handed})"]),
+            *(f"    {line}" for line in [*checks, f"return kernel({', '.join(handed)})"]),
         ]
-        return "\n".join([*lines, ""])
+        return Printed(f"{self.name}_{dtype}", "\n".join([*lines, ""]), "nnn", "float64", KERNEL_DEPENDS_ON)
 
-
-def _packer(given: tuple, together: bool) -> Callable[..., bytes]:
-    """The function (counter, *arguments) -> frame for arguments of these types, as fast as Python has it."""
-    names: list[str] = []
-    entries: list[str] = []
-    for part in given:
-        inner = [f"x{len(entries) + k}" for k in range(len(part) if isinstance(part, tuple) else 1)]
-        names.append(f"({', '.join(inner)},)" if isinstance(part, tuple) else inner[0])
-        leaves = part if isinstance(part, tuple) else (part,)
-        entries += [f"id({x})" if isinstance(y, np.ndarray) else x for x, y in zip(inner, leaves, strict=True)]
-    counter, names = (names[0], names[1:]) if together else ("_", names)
-    lines = [f"def packed({counter}, *arguments):", f"    {', '.join(names)}, = arguments",
-             f"    return pack({', '.join(entries)})"]  # fmt: skip
-    space: dict[str, Any] = {"pack": Struct(f"{len(entries)}q").pack}
-    exec("\n".join(lines), space)
-    return space["packed"]
+    def _packer(self) -> Callable[..., bytes]:
+        """The function (counter, *arguments) -> frame, as fast as Python has it."""
+        names: list[str] = []
+        entries = ["id(counter)"] if self._together else []
+        for bundle, kinds in self._parts:
+            inner = [f"x{len(entries) + k}" for k in range(len(kinds))]
+            names.append(f"({', '.join(inner)},)" if bundle else inner[0])
+            entries += [x if kind == "n" else f"id({x})" for x, kind in zip(inner, kinds, strict=True)]
+        lines = ["def packed(counter, *arguments):", f"    {', '.join(names)}, = arguments",
+                 f"    return pack({', '.join(entries)})"]  # fmt: skip
+        space: dict[str, Any] = {"pack": Struct(f"{len(entries)}q").pack}
+        exec("\n".join(lines), space)
+        return space["packed"]
 
 
 class _Kernels:
@@ -158,12 +191,21 @@ class _Kernels:
         self._module = module
 
     def __getattr__(self, name: str) -> Kernel:
-        kernel = Kernel(self._module, name)
+        if name not in _GIVEN[self._module]:
+            raise AttributeError(f"there is no kernel {name!r} in {self._module}")
+        kernel = Kernel(f"chainrule.engine.{self._module}", name, _GIVEN[self._module][name])
         setattr(self, name, kernel)
         return kernel
 
 
-KERNELS = _Kernels("chainrule.engine.kernels")
-SECOND_ORDER = _Kernels("chainrule.engine.second_order")
-NORMAL = _Kernels("chainrule.engine.normal")
-DAMPED = _Kernels("chainrule.engine.damped")
+KERNELS = _Kernels("kernels")
+SECOND_ORDER = _Kernels("second_order")
+NORMAL = _Kernels("normal")
+DAMPED = _Kernels("damped")
+
+
+@cache
+def ahead(wanted: tuple[Kernel | str, ...], dtype: str) -> None:
+    """Have these kernels, and products by their name in `_BY_ADDRESS`, compiled by other processes while this one
+    compiles something else; what takes longest stands first."""
+    ask_for([_product(one, dtype) if isinstance(one, str) else one.printed(dtype) for one in wanted])

@@ -9,10 +9,11 @@ import numpy as np
 from chainrule.network import Layout, Loss
 
 from .compiled import KERNELS, Kernel
+from .cores import enough_threads
 from .plan import ROWS_AT_A_TIME, Wiring, aligned, desk
 from .records import Rows
 from .run import _block
-from .threads import Crew, enough_threads
+from .threads import Crew
 
 # The rows of a table are cut into at most this many shards, each with a gradient of its own.
 _MOST_SHARDS = 8

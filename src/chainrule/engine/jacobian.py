@@ -19,7 +19,8 @@ from chainrule.calculus.differentiate import vjp
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, Loss, uses_link
 
 from .columns import EVALUATIONS, FALL, FOUND, NUMBERS, REACHED
-from .compiled import DAMPED, NORMAL
+from .compiled import DAMPED, NORMAL, Kernel
+from .cores import enough_threads
 from .evaluate import _NOBODY, _nothing
 from .plan import Wiring, aligned, desk
 from .processor import BLOCK_WIDTH, PANEL_BYTES, VECTOR
@@ -27,7 +28,7 @@ from .records import Rows, Squares
 from .run import _block
 from .source import residual_address
 from .squares import how_squared, whole_lines, work_of_a_row, worth_pairs
-from .threads import Crew, Pace, enough_threads
+from .threads import Crew, Pace
 
 # A block of lines of J has so many rows, fewer where that would be more numbers (16 MB); a thread takes some at a time.
 _FEWEST_LINES, _MOST_LINES, _BLOCK_NUMBERS = 16, 256, 1 << 21
@@ -340,6 +341,13 @@ class GaussNewton(_Lines):
             return np.sqrt(np.maximum(H, 0.0))
         values, vectors = np.linalg.eigh(0.5 * (H + np.swapaxes(H, 1, 2)))
         return np.sqrt(np.maximum(values, 0.0))[:, :, None] * np.swapaxes(vectors, 1, 2)
+
+
+def wanted_by_trials(layout: Layout) -> tuple[Kernel | str, ...]:
+    """What the first steps by `normal` and `trial` wait for, to be compiled ahead."""
+    by_blocks = NORMAL.jacobian_lines, NORMAL.add_squares, NORMAL.finish
+    matrix = (NORMAL.normal_matrix,) if layout.K <= _LARGEST_OF_SHARDS else by_blocks
+    return DAMPED.damped_trial, *matrix, DAMPED.residual_rows, "product", "product_across"
 
 
 def with_scores(layout: Layout) -> Layout:

@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import columns
-from .compiled import KERNELS
+from .compiled import KERNELS, ahead
+from .cores import check_threads
 from .plan import Plan, Wiring, aligned, desk
 from .records import Move, Rows
 from .source import method_address
-from .threads import Crew, Pace, check_threads
+from .threads import Crew, Pace
 
 _FIRST_SLICE_FLOP = 2e7
+# What a first training waits for, and the first prediction after it.
+_WANTED = KERNELS.train_steps, "product", "product_across", KERNELS.predict_rows, "product_of_few"
 # The arrays of a run that its steps move.
 _MOVED = ("w", "state", "average")
 
@@ -39,6 +42,7 @@ class Run:
     ):
         self.plan, self.w = plan, w
         dtype = np.dtype(plan.dtype)
+        ahead(_WANTED, str(dtype))
         self.X, self.Y = _block(X, dtype, plan.layout.sizes[0], "X"), _block(Y, dtype, plan.layout.sizes[-1], "Y")
         self.weights = np.zeros(0, dtype) if weights is None else np.array(weights, dtype)
         if w.dtype != dtype or w.shape != (plan.layout.K,) or not (w.flags.c_contiguous and w.flags.writeable):

@@ -1,14 +1,12 @@
-"""Floor 2, engine: how many threads run, for how long at a time, and the crew that runs a kernel together."""
+"""Floor 2, engine: how many threads are worth it, for how long at a time, and the crew that runs a kernel together."""
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,41 +21,6 @@ SLICE_SECONDS = 0.2
 _SAMPLE_SECONDS, _TRIAL_SECONDS = 0.005, 0.01
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _SHARES_OF_SLOW = 0.1, 0.5
-
-
-def available_threads() -> int:
-    """How many threads may run: the affinity mask, bounded by OMP_NUM_THREADS."""
-    try:
-        n = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows have no affinity mask to ask for
-        n = os.cpu_count() or 1
-    bound = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if bound.isdigit() and int(bound) >= 1:
-        n = min(n, int(bound))
-    return n
-
-
-def enough_threads(worth: int, n_threads: int | None) -> int:
-    """How many of the available threads (or of n_threads) to use, where the work is worth so many."""
-    if worth <= 1:
-        return 1  # without asking the system, which takes longer than a row
-    return max(1, min(available_threads() if n_threads is None else n_threads, worth))
-
-
-def check_threads(n_threads: Any) -> int:
-    """The number of threads to use: None is what is available; more than that is clipped with a warning."""
-    available = available_threads()
-    if n_threads is None:
-        return available
-    if isinstance(n_threads, bool) or not hasattr(n_threads, "__index__") or int(n_threads) < 1:
-        raise ValueError(f"n_threads must be a whole number ≥ 1, or None for all available; got {n_threads!r}")
-    if int(n_threads) > available:
-        warnings.warn(
-            f"n_threads={int(n_threads)} is more than the {available} available; using {available}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return min(int(n_threads), available)
 
 
 class Pace:

@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule.descent import Objective, Path
 from chainrule.engine import Network
-from chainrule.engine.threads import check_threads
+from chainrule.engine.cores import check_threads
 from chainrule.network import Layout
 
 from .planes import Plane, axes_plane, count, given_plane, orthonormal, principal_plane, random_plane
