@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.descent import METHODS, get_method
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, get_loss
 
+from .compiled import DAMPED, KERNELS, NORMAL, SECOND_ORDER, ahead
 from .curvature import Curvature
 from .evaluate import error, error_and_gradient, predict
 from .jacobian import Residuals
@@ -23,12 +24,23 @@ from .source import (
     slope_address,
 )
 
+# What takes long to compile, so that other processes help: of both float widths, and what float64 alone has.
+_KERNELS = (
+    KERNELS.train_steps, KERNELS.total_gradient, KERNELS.total_error, KERNELS.predict_rows, "product", "product_across",
+    "product_of_few", "drop",
+)  # fmt: skip
+_OF_SECOND_ORDER = (
+    DAMPED.damped_trial, NORMAL.normal_matrix, NORMAL.jacobian_lines, NORMAL.add_squares, DAMPED.residual_rows,
+    DAMPED.pull_back, SECOND_ORDER.hessian_product, SECOND_ORDER.gauss_newton_product,
+)  # fmt: skip
+
 
 def warm(say: Callable[[str], None] = lambda words: None) -> int:
     """Compile the kernels and every row of the tables in both float widths, as far as they are not; how many rows."""
     rows = 0
     for dtype in ("float32", "float64"):
         say(f"the kernels in {dtype}")
+        ahead(_KERNELS if dtype == "float32" else (*_OF_SECOND_ORDER, *_KERNELS), dtype)
         _kernels(dtype)
         say(f"activations, losses and methods in {dtype}")
         for activation in ACTIVATIONS.values():
