@@ -2,7 +2,8 @@
 
 The parts of one step of Adam, each run alone over and over on one thread: gathering the rows of all shards, forward,
 loss, backward, moving and packing the weights. Beside the products stand their GFLOP/s and what the machine's
-multiply-add peak would make of them. On n threads all of it is shared out, and the threads meet twice a step.
+multiply-add peak would make of them. On n threads all of it is shared out, and the threads meet twice a step. Where the
+units of the first hidden layer are dealt out in groups (mnist), these are the parts of the step that deals out rows.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _gather(many, net, rows, desk, how, n):
 def _forward(many, net, rows, desk, how, n):
     x, _, _ = passes.fetch(rows, 0, n, desk.work, 0, desk.tail)
     for _ in range(many):
-        passes.forward(net, x, n, desk.work, 0, desk.tail, np.uint32(0), rows, 0)
+        passes.forward(net, x, n, desk.work, 0, desk.tail, np.uint32(0), rows, 0, 0)
 
 
 @njit(nogil=True)
@@ -50,7 +51,7 @@ def _forward_and_loss(many, net, rows, desk, how, n):
 def _backward(many, net, rows, desk, how, n):
     x, _, _ = passes.fetch(rows, 0, n, desk.work, 0, desk.tail)
     for _ in range(many):
-        passes.deltas_down(net, n, desk.work, 0)
+        passes.deltas_down(net, n, desk.work, 0, 0)
         passes.own_gradients(net, x, n, desk.work, 0, desk.tail)
 
 
@@ -84,12 +85,18 @@ def seconds(part: Any, *arguments: Any) -> float:
     return min(found)
 
 
+class ByRows(Plan):
+    """A plan that deals out rows alone."""
+
+    groups = ()
+
+
 def parts(load: Workload) -> dict[str, float]:
     """Seconds of each part of a step, those of the shards for all shards."""
     sizes = [load.inputs, *load.hidden, load.outputs]
     layout = Layout.of(sizes, load.activation, "softmax" if load.classes else "identity")
     loss = get_loss("softmax_cross_entropy" if load.classes else "squared")
-    plan = Plan(layout, loss, get_method("adam"), batch_size=load.batch, dtype=load.dtype)
+    plan = ByRows(layout, loss, get_method("adam"), batch_size=load.batch, dtype=load.dtype)
     X, y = load.data()
     Y = np.eye(load.outputs, dtype=load.dtype)[y] if load.classes else y[:, None]
     w = layout.first_weights(np.random.default_rng(0)).astype(load.dtype)

@@ -9,6 +9,7 @@ from chainrule.calculus import grad
 from chainrule.descent import get_method
 from chainrule.descent.methods import METHODS
 from chainrule.engine import Network, Plan, Run
+from chainrule.engine import plan as plan_module
 from chainrule.engine.compiled import KERNELS
 from chainrule.engine.dropout import dropout_factors
 from chainrule.engine.processor import VECTOR
@@ -142,12 +143,138 @@ def test_gradients_made_piece_by_piece_for_all_shards_equal_the_plain_loop(wish)
     assert found[0] == found[1]
 
 
+# ---------------------------------------------------------------- groups of units
+
+
+@pytest.fixture
+def always_in_groups(monkeypatch):
+    """However few weights there are, the units of the first hidden layer are dealt out."""
+    monkeypatch.setattr(plan_module, "_WORTH_GROUPS", 0)
+
+
+def plan_in_groups(sizes=(20, 80, 9, 2), activations=("tanh", "relu"), method="adam", batch=192, **wishes):
+    plan = Plan(
+        Layout.of(list(sizes), list(activations), "identity"), get_loss("squared"), get_method(method), {}, batch,
+        dtype="float64", **wishes,
+    )  # fmt: skip
+    assert plan.shards == 2
+    return plan
+
+
+def trained_in_groups(plan, rows=450, whole_order=None, order=None):
+    rng = np.random.default_rng(5)
+    w = plan.layout.first_weights(rng)
+    X, Y = rng.normal(size=(rows, plan.layout.sizes[0])), rng.normal(size=(rows, plan.layout.sizes[-1]))
+    order, weights = rng.permutation(len(X)) if order is None else order, rng.uniform(0.5, 2, len(X))
+    assert_equal_to_the_plain_loop(plan, w.copy(), X, Y, order, weights=weights, whole_order=whole_order)
+    found = []
+    for n_threads in (1, 2):
+        moved = w.copy()
+        with Run(plan, moved, X, Y, weights, n_threads) as run:
+            tally = [run.epochs(np.stack([order]), 0.01), run.epochs(np.stack([order] * 2), 0.01)]
+            found.append(b"".join(a.tobytes() for a in (moved, run.state, run.average, *tally)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.usefixtures("always_in_groups")
+@pytest.mark.parametrize("method", ["adam", "momentum", "gradient_descent", "adadelta"])
+@pytest.mark.parametrize("wish", [
+    {}, WISHES["l1"], WISHES["both penalties"], WISHES["decay"], WISHES["average"], {"dropout": (0.0, 0.4), "seed": 7},
+    {"frozen": frozenset({3})},
+], ids=["none", "l1", "both penalties", "decay", "average", "dropout above", "frozen last layer"])  # fmt: skip
+def test_units_dealt_out_in_groups_equal_the_plain_loop(method, wish):
+    plan = plan_in_groups(method=method, **wish)
+    assert plan.groups == ((0, 32), (32, 48))
+    trained_in_groups(plan)
+
+
+@pytest.mark.usefixtures("always_in_groups")
+@pytest.mark.parametrize(("sizes", "activations"), [
+    ((20, 96, 2), ["silu"]),  # two layers
+    ((20, 64, 9, 8, 2), ["silu", "tanh", "silu"]),  # z is kept beside the value
+    ((7, 288, 3), ["tanh"]),  # more units than a panel has columns
+])  # fmt: skip
+def test_groups_of_other_networks_equal_the_plain_loop(sizes, activations):
+    plan = plan_in_groups(sizes, activations)
+    assert plan.groups
+    trained_in_groups(plan)
+
+
+@pytest.mark.usefixtures("always_in_groups")
+@pytest.mark.parametrize("rows", [192, 193, 200, 384 + 97])
+def test_groups_and_a_last_batch_of_a_row_or_a_shard(rows):
+    trained_in_groups(plan_in_groups(), rows)
+
+
+@pytest.mark.usefixtures("always_in_groups")
+def test_groups_and_rows_as_they_are():
+    trained_in_groups(plan_in_groups(), whole_order=np.empty((2, 0), int), order=np.arange(450))
+
+
+@pytest.mark.usefixtures("always_in_groups")
+def test_a_batch_of_no_weight_moves_no_group():
+    plan = plan_in_groups()
+    rng = np.random.default_rng(5)
+    w = plan.layout.first_weights(rng)
+    X, Y, weights, moved = rng.normal(size=(192, 20)), rng.normal(size=(192, 2)), np.zeros(192), w.copy()
+    with Run(plan, moved, X, Y, weights) as run:
+        assert run.epochs(np.arange(192)[None], 0.01).tolist() == [[0.0, 0.0]]
+    assert moved.tobytes() == w.tobytes()
+
+
+@pytest.mark.usefixtures("always_in_groups")
+def test_a_gradient_that_is_kept_is_laid_out_as_w():
+    plan = plan_in_groups(method="gradient_descent")
+    rng = np.random.default_rng(5)
+    w = plan.layout.first_weights(rng)
+    X, Y, before = rng.normal(size=(192, 20)), rng.normal(size=(192, 2)), w.copy()
+    with Run(plan, w, X, Y, keeps_gradient=True) as run:
+        run.epochs(np.arange(192)[None], 0.5)
+        np.testing.assert_allclose(before - 0.5 * run.gradient, w, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.usefixtures("always_in_groups")
+@pytest.mark.parametrize("wish", [
+    {"clip": 1.0}, {"dropout": (0.5, 0.0)}, {"frozen": frozenset({1})}, {"frozen": frozenset({2})},
+    {"sizes": (20, 85, 9, 2)}, {"sizes": (120, 16, 9, 2)}, {"sizes": (1000, 2), "activations": ()},
+])  # fmt: skip
+def test_what_needs_all_units_at_once_has_no_groups(wish):
+    assert plan_in_groups(**wish).groups == ()
+
+
+def test_only_many_weights_for_each_row_are_dealt_out():
+    assert plan_in_groups().groups == ()
+    wide = Plan(Layout.of([784, 512, 256, 10]), get_loss("squared"), get_method("adam"), {}, 256)
+    assert wide.groups == ((0, 256), (256, 256))
+
+
+@pytest.mark.usefixtures("always_in_groups")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [(20, 80, 9, 2), (700, 288, 130, 1), (7, 288, 3)])
+def test_pieces_of_groups_are_all_of_w_once(sizes, dtype):
+    plan = Plan(Layout.of(list(sizes)), get_loss("squared"), get_method("adam"), {}, 192, dtype=dtype)
+    assert plan.groups
+    times, parts = np.zeros(plan.layout.K, int), plan.parts()
+    for start, stop, is_weight, of, _, line, lines, group in plan.pieces():
+        times[start:stop] += 1
+        if group >= 0:
+            m, D, at, at_b = parts[of]
+            assert of // 2 == group
+            assert (start, stop) == ((at + line * D, at + (line + lines) * D) if is_weight else (at_b, at_b + D))
+            assert line + lines <= (m if is_weight else 1)
+    assert (times == 1).all()
+
+
+# ---------------------------------------------------------------- pieces
+
+
 def check_pieces(sizes, batch, dtype, frozen):
     layout = Layout.of(sizes)
     plan = Plan(layout, get_loss("squared"), get_method("adam"), {}, batch, dtype=dtype, frozen=frozen)
     times = np.zeros(layout.K, int)
-    for start, stop, is_weight, first, last, line, lines in plan.pieces():
+    for start, stop, is_weight, first, last, line, lines, group in plan.pieces():
         times[start:stop] += 1
+        assert group == -1
         at, end = (layout.slices["A" if is_weight else "b", l + 1] for l in (first, last))
         if first == last and is_weight:
             D = layout.layers[first].outputs

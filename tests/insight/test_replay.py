@@ -139,6 +139,14 @@ def test_a_batch_of_several_shards():
         check_step(step)
 
 
+def test_units_that_are_dealt_out_in_groups():
+    rows, y = np.tile(X, (10, 1)), np.tile(Y, 10)
+    model = fitted(rows=rows, y=y, hidden_layer_sizes=(400, 400), batch_size=192, max_iter=2, activation="silu")
+    assert model.recording_.material.plan.groups
+    for step in check_epoch(model, 2):
+        check_step(step)
+
+
 @pytest.mark.parametrize("make", [cr.TableClassifier, cr.TableRegressor])
 def test_table_models(make):
     y = LABELS if "C" in make.__name__ else Y

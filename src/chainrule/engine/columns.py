@@ -9,14 +9,16 @@ from __future__ import annotations
 # together.
 INPUTS, OUTPUTS, ACTIVATION, SLOPE, AT_A, AT_B, AT_PANELS, AT_TURNED = range(8)
 AT_VALUE, AT_Z, AT_DELTA, AT_PASSED, AT_KEEP, AT_PACKED, AT_SUMS, AT_GRADIENT, TRAINED = range(8, 17)
-# `tail` has the offsets of what else a shard keeps: its rows, a panel of w, a gradient or a piece of one, a packed Aᵀ.
-INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE, SPARE = range(6)
+# `tail` has the offsets of what else a shard keeps: its rows, a panel of w, a gradient or a piece of one, a packed Aᵀ;
+# and what the values of a group of units add to z_2.
+INPUT, TARGETS, ROW_WEIGHTS, PACKED, PIECE, SPARE, ADDED = range(7)
 # Entries of `rules`, the numbers of a plan that belong to no row: α of the squared penalty, of the absolute one,
 # decoupled decay of weights, bound on the gradient's norm (0: none).
 ALPHA, L1, DECAY, CLIP = range(4)
 # Columns of `pieces`: where a piece of w starts and stops, whether it is weights (else biases), of which layer, up to
-# which one; where it is one layer's weights, which line of A_l it starts with and how many it has.
-START, STOP, IS_WEIGHT, LAYER, LAST_LAYER, FROM_LINE, LINES = range(7)
+# which one; where it is one layer's weights, which line of A_l it starts with and how many it has; and the group of
+# units that it belongs to (−1: none), whose part it is a piece of, not a layer's.
+START, STOP, IS_WEIGHT, LAYER, LAST_LAYER, FROM_LINE, LINES, GROUP = range(8)
 # What JᵀJ is made of. Columns of `places`: where a layer's entries stand within a line of the Jacobian of one output,
 # where its pairs of inputs and of deltas stand within a line of pairs, and what they add up to (−1 where it has none).
 # A line is cut into segments, from a first entry to an end, with the layer whose pairs make their products (or −1);

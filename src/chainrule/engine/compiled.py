@@ -73,6 +73,7 @@ _GIVEN = {
         "total_error": "together Net Rows Desk I1 n",
         "predict_rows": "together Net Rows n R2 I1 R2",
     },
+    "units": {"train_by_units": "together Net Net Rows Desk Move n n n n n F1 F1 F2"},
     "second_order": {
         "hessian_product": "together Net Net n Rows Desk I2 I1 I1 n",
         "gauss_newton_product": "together Net Net n Rows Desk I2 I1 I1 n",
@@ -199,6 +200,7 @@ class _Kernels:
 
 
 KERNELS = _Kernels("kernels")
+UNITS = _Kernels("units")
 SECOND_ORDER = _Kernels("second_order")
 NORMAL = _Kernels("normal")
 DAMPED = _Kernels("damped")

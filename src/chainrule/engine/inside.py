@@ -104,19 +104,22 @@ def backward_pass(
         rows = slice(lo, lo + ROWS_AT_A_TIME)
         whole = TotalError(layout, loss, dtype, X[rows], Y[rows], masses[rows], n_threads=1)
         error, gradient = whole.error_and_gradient(w)
-        held = (X[rows], Y[rows], masses[rows], whole.net.layers, whole.desk.work, [len(X[rows])])
+        held = (X[rows], Y[rows], masses[rows], whole.net.layers, whole.desk.work, [len(X[rows])], ())
         parts.append(_read(layout, loss, w, held, gradient, error))
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
 def _read(layout: Layout, loss: Loss, w: np.ndarray, held: Any, gradient: np.ndarray, error: float) -> Pass:
     """The pass that shards have left in their lines of work: `held` is X, Y, weights, the kernels' layers, the lines,
-    and the rows of each shard.
+    the rows of each shard, and the groups of units of layer 1, whose lines are those of a group.
     """
-    X, Y, weights, layers, work, counts = held
+    X, Y, weights, layers, work, counts, groups = held
 
     def block(l: int, column: int) -> np.ndarray:
         D, at = layout.layers[l].outputs, layers[l, column]
+        if groups and l == 0:
+            n, units = sum(counts), [many for _, many in groups]
+            return np.hstack([line[at : at + n * D].reshape(n, D) for line, D in zip(work, units, strict=True)])
         return np.concatenate([line[at : at + n * D].reshape(n, D) for line, n in zip(work, counts, strict=False)])
 
     L, (A, b), in_score = layout.L, layout.views(w), uses_link(layout.output, loss)
@@ -217,7 +220,7 @@ class Reopened:
         counts = [min(size, n - lo) for lo in range(0, n, size)]
         weights = np.ones(n, self.w.dtype) if self._weights is None else run.weights
         mass = float(np.sum(weights, dtype=np.float64))
-        held = (run.X, run.Y, weights, run._net.layers, run._desk.work, counts)
+        held = (run.X, run.Y, weights, run._net.layers, run._desk.work, counts, self.plan.groups)
         return _read(self.plan.layout, self.plan.loss, before, held, run.gradient, float(loss) * mass)
 
     def close(self) -> None:

@@ -150,7 +150,7 @@ def predict_rows(thread, n_threads, counter, net, rows, at_once, work, tail, out
     N, D = X.shape[0], out.shape[1]
     for p in range(thread, (N + at_once - 1) // at_once, n_threads):
         lo, hi = p * at_once, min(N, p * at_once + at_once)
-        at = forward(net, address(X, lo * X.shape[1]), hi - lo, work, thread, tail, np.uint32(0), rows, lo)
+        at = forward(net, address(X, lo * X.shape[1]), hi - lo, work, thread, tail, np.uint32(0), rows, lo, 0)
         for i in range(hi - lo):
             for j in range(D):
                 out[lo + i, j] = work[thread, at + i * D + j]

@@ -65,7 +65,7 @@ def residuals_of_rows(net, x, y, n, work, s, tail, rows, lo, e):
     layers = net.layers
     last = layers.shape[0] - 1
     stride = work.shape[1] * s
-    at_score = forward(net, x, n, work, s, tail, np.uint32(0), rows, lo)
+    at_score = forward(net, x, n, work, s, tail, np.uint32(0), rows, lo, 0)
     score, delta = address(work, stride + at_score), address(work, stride + layers[last, AT_DELTA])
     roots, own = address(work, stride + tail[ROW_WEIGHTS]), address(net.loss_parameters, 0)
     call(net.loss, (y, score, e, delta, roots, own, n, layers[last, OUTPUTS]))

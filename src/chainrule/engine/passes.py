@@ -77,14 +77,31 @@ def pack_weights(thread, n_threads, net):
 
 
 @compiled
-def forward(net, x, n, work, s, tail, key, rows, lo):
-    """All layers over n rows at address x, which are rows lo, lo + 1, … (of their order, where there is one).
+def activate(net, l, n, work, s, key, rows, lo):
+    """σ(z_l + b_l), and what dropout leaves of it; the address of what is passed on."""
+    layers, parameters = net.layers, net.parameters
+    stride, D = work.shape[1] * s, layers[l, OUTPUTS]
+    z, a = address(work, stride + layers[l, AT_Z]), address(work, stride + layers[l, AT_VALUE])
+    b, own = address(net.w, layers[l, AT_B]), address(parameters, l * parameters.shape[1])
+    call(layers[l, ACTIVATION], (z, a, b, own, n, D))
+    if net.drop != 0 and net.dropout[l] > 0.0:
+        keep, passed = address(work, stride + layers[l, AT_KEEP]), address(work, stride + layers[l, AT_PASSED])
+        order = address(rows.order, 0) if rows.order.size > 0 else 0
+        names = address(rows.names, 0) if rows.names.size > 0 else 0
+        call(net.drop, (a, keep, passed, n, D, np.int64(keyed(key, l)), net.dropout[l], order, names, lo))
+        return passed
+    return a
+
+
+@compiled
+def forward(net, x, n, work, s, tail, key, rows, lo, lowest):
+    """All layers, from the lowest one on, over n rows at address x, which are rows lo, lo + 1, … (of their order, where
+    there is one).
 
     Returns the offset of the last layer's values. Panels must be packed, or there are none, which pays for few rows.
     """
-    layers, parameters = net.layers, net.parameters
-    stride, a, at_value = work.shape[1] * s, x, 0
-    for l in range(layers.shape[0]):
+    layers, stride, a = net.layers, work.shape[1] * s, x
+    for l in range(lowest, layers.shape[0]):
         m, D = layers[l, INPUTS], layers[l, OUTPUTS]
         z = address(work, stride + layers[l, AT_Z])
         if net.panels.size > 0:
@@ -92,17 +109,8 @@ def forward(net, x, n, work, s, tail, key, rows, lo):
         else:
             spare = address(work, stride + tail[PACKED])
             call(net.product_of_few, (a, address(net.w, layers[l, AT_A]), spare, z, n, m, D))
-        at_value = layers[l, AT_VALUE]
-        a = address(work, stride + at_value)
-        b, own = address(net.w, layers[l, AT_B]), address(parameters, l * parameters.shape[1])
-        call(layers[l, ACTIVATION], (z, a, b, own, n, D))
-        if net.drop != 0 and net.dropout[l] > 0.0:
-            keep, passed = address(work, stride + layers[l, AT_KEEP]), address(work, stride + layers[l, AT_PASSED])
-            order = address(rows.order, 0) if rows.order.size > 0 else 0
-            names = address(rows.names, 0) if rows.names.size > 0 else 0
-            call(net.drop, (a, keep, passed, n, D, np.int64(keyed(key, l)), net.dropout[l], order, names, lo))
-            a = passed
-    return at_value
+        a = activate(net, l, n, work, s, key, rows, lo)
+    return layers[layers.shape[0] - 1, AT_VALUE]
 
 
 @compiled
@@ -116,12 +124,11 @@ def multiply_slope(net, l, n, work, s):
 
 
 @compiled
-def error_of_rows(net, x, y, n, work, s, tail, key, rows, lo):
-    """Σ weight · L over the rows, with dL/dz_L left in the last delta."""
+def error_of_scores(net, y, n, work, s, tail):
+    """Σ weight · L over the rows whose last values are there, with dL/dz_L left in the last delta."""
     layers = net.layers
     last = layers.shape[0] - 1
-    D, stride = layers[last, OUTPUTS], work.shape[1] * s
-    at_score = forward(net, x, n, work, s, tail, key, rows, lo)
+    D, stride, at_score = layers[last, OUTPUTS], work.shape[1] * s, layers[last, AT_VALUE]
     score, delta = address(work, stride + at_score), address(work, stride + layers[last, AT_DELTA])
     row_weights = address(work, stride + tail[ROW_WEIGHTS])
     total = call(net.loss, (y, score, delta, row_weights, address(net.loss_parameters, 0), n, D))
@@ -131,11 +138,18 @@ def error_of_rows(net, x, y, n, work, s, tail, key, rows, lo):
 
 
 @compiled
-def deltas_down(net, n, work, s):
-    """delta_l of every layer from the last one's; those of trained layers are packed, and summed over the rows."""
+def error_of_rows(net, x, y, n, work, s, tail, key, rows, lo):
+    """Σ weight · L over the rows, with dL/dz_L left in the last delta."""
+    forward(net, x, n, work, s, tail, key, rows, lo, 0)
+    return error_of_scores(net, y, n, work, s, tail)
+
+
+@compiled
+def deltas_down(net, n, work, s, lowest):
+    """delta_l of every layer down to the lowest from the last one's; those of trained layers are packed, and summed
+    over the rows."""
     layers = net.layers
     stride, L = work.shape[1] * s, layers.shape[0]
-    lowest = 0
     while lowest < L - 1 and layers[lowest, TRAINED] == 0:
         lowest += 1
     for l in range(L - 1, lowest - 1, -1):
@@ -171,7 +185,7 @@ def backward(net, x, n, work, s, tail, at_g):
     layers = net.layers
     stride = work.shape[1] * s
     spare = address(work, stride + tail[SPARE])
-    deltas_down(net, n, work, s)
+    deltas_down(net, n, work, s, 0)
     for l in range(layers.shape[0]):
         if layers[l, TRAINED] != 0:
             g = address(work, stride + at_g + layers[l, AT_A])
@@ -181,10 +195,28 @@ def backward(net, x, n, work, s, tail, at_g):
 
 
 @compiled
-def fetch(rows, lo, hi, work, s, tail):
-    """(addresses of the rows lo:hi of X and of Y, Σ of their weights); named by `order` they are copied together."""
-    X, Y, order = rows.X, rows.Y, rows.order
-    n, D0, DL, stride = hi - lo, X.shape[1], Y.shape[1], work.shape[1] * s
+def fetch_inputs(rows, lo, hi, work, s, tail):
+    """The address of the rows lo:hi of X; named by `order` they are copied together."""
+    X, order = rows.X, rows.order
+    n, D = hi - lo, X.shape[1]
+    if order.size == 0:
+        return address(X, lo * D)
+    x, size = address(work, work.shape[1] * s + tail[INPUT]), work.itemsize
+    for i in range(n):
+        row = order[lo + i]
+        if D > SHORT_ROW:
+            copy(x + i * D * size, address(X, row * D), D * size)
+        else:
+            for j in range(D):
+                work[s, tail[INPUT] + i * D + j] = X[row, j]
+    return x
+
+
+@compiled
+def fetch_targets(rows, lo, hi, work, s, tail):
+    """(address of the rows lo:hi of Y, Σ of their weights), which are put in their place."""
+    Y, order = rows.Y, rows.order
+    n, D = hi - lo, Y.shape[1]
     mass = np.float64(n)
     if rows.weights.size > 0:
         mass = 0.0
@@ -196,18 +228,19 @@ def fetch(rows, lo, hi, work, s, tail):
         for i in range(n):
             work[s, tail[ROW_WEIGHTS] + i] = 1.0
     if order.size == 0:
-        return address(X, lo * D0), address(Y, lo * DL), mass
-    x, y, size = address(work, stride + tail[INPUT]), address(work, stride + tail[TARGETS]), work.itemsize
+        return address(Y, lo * D), mass
     for i in range(n):
         row = order[lo + i]
-        if D0 > SHORT_ROW:
-            copy(x + i * D0 * size, address(X, row * D0), D0 * size)
-        else:
-            for j in range(D0):
-                work[s, tail[INPUT] + i * D0 + j] = X[row, j]
-        for j in range(DL):
-            work[s, tail[TARGETS] + i * DL + j] = Y[row, j]
-    return x, y, mass
+        for j in range(D):
+            work[s, tail[TARGETS] + i * D + j] = Y[row, j]
+    return address(work, work.shape[1] * s + tail[TARGETS]), mass
+
+
+@compiled
+def fetch(rows, lo, hi, work, s, tail):
+    """(addresses of the rows lo:hi of X and of Y, Σ of their weights)."""
+    y, mass = fetch_targets(rows, lo, hi, work, s, tail)
+    return fetch_inputs(rows, lo, hi, work, s, tail), y, mass
 
 
 @compiled
@@ -227,6 +260,6 @@ def shard_deltas(net, rows, lo, hi, work, s, tail, key):
     its line; returns the sum and the sum of weights."""
     x, y, mass = fetch(rows, lo, hi, work, s, tail)
     total = error_of_rows(net, x, y, hi - lo, work, s, tail, key, rows, lo)
-    deltas_down(net, hi - lo, work, s)
+    deltas_down(net, hi - lo, work, s, 0)
     own_gradients(net, x, hi - lo, work, s, tail)
     return total, mass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.descent.methods import Method
 from chainrule.network import ACTIVATIONS, Layout, Loss, uses_link
 
+from . import columns
 from .compiled import address_of
 from .processor import BLOCK_WIDTH, BLOCKS_AT_ONCE, PANEL_BYTES, VECTOR
 from .records import Desk, Net
@@ -23,8 +24,10 @@ ROWS_AT_A_TIME = 256
 # put together.
 PIECE_SIZE = 16_384
 _WORTH_CUTTING = 512
+# Weights of the first two layers for each row of a batch from which on its units are dealt out (see `units`).
+_WORTH_GROUPS = 800
 NOTHING = np.zeros(0)
-_ALIGN = 16  # numbers; 64 bytes in float32
+_ALIGN = 16  # numbers; 64 bytes in float32, whole vectors on every processor
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,22 @@ class Plan:
         most = min(self.batch_size // 96, flop // 1_000_000, 16)
         return 1 << (most.bit_length() - 1) if most >= 1 else 1
 
+    @property
+    def groups(self) -> tuple[tuple[int, int], ...]:
+        """(first unit, number of units) of both groups of the first hidden layer, whose weights one thread keeps to
+        itself (see `units`); none where rows are dealt out alone. By the plan, never by the number of threads."""
+        if self.shards != 2 or self.layout.L == 1 or self.clip is not None or any(self.dropout[:1]):
+            return ()
+        first, second = self.layout.layers[:2]
+        units = first.outputs
+        weights = first.inputs * units + units * second.outputs
+        if first.activation.rowwise or units % _ALIGN or units < 2 * _ALIGN or self.frozen & {1, 2}:
+            return ()
+        if weights < _WORTH_GROUPS * self.batch_size:
+            return ()
+        half = units // (2 * _ALIGN) * _ALIGN
+        return (0, half), (half, units - half)
+
     def hyper_table(self) -> np.ndarray:
         """The hyperparameters in the order of the row, [for biases, for weights]."""
         names = [name for name in self.method.defaults if name != "step"]
@@ -128,7 +147,24 @@ class Plan:
         """
         B = self.batch_size if self.shards > 1 else 0
         sizes = enumerate((layer.inputs, layer.outputs) for layer in self.layout.layers)
-        return {l for l, (m, D) in sizes if m * D <= B * (m / 2 + D)}
+        in_groups = 2 if self.groups else 0
+        return {l for l, (m, D) in sizes if l >= in_groups and m * D <= B * (m / 2 + D)}
+
+    def parts(self) -> list[tuple[int, int, int, int]]:
+        """(inputs, outputs, where its weights begin in w, where its biases do) of both parts of every group: A_1 is
+        taken to lie part by part."""
+        if not self.groups:
+            return []
+        (m, _), (_, D) = ((layer.inputs, layer.outputs) for layer in self.layout.layers[:2])
+        at = {name: start for name, (start, _, _) in self.layout.slices.items()}
+        return [
+            part
+            for first, units in self.groups
+            for part in (
+                (m, units, at["A", 1] + m * first, at["b", 1] + first),
+                (units, D, at["A", 2] + first * D, at["b", 2]),
+            )
+        ]
 
     def pieces(self) -> np.ndarray:
         """What is trained of w, cut into pieces, large ones first; see the kernels' names of the columns.
@@ -137,29 +173,44 @@ class Plan:
         matrices are cut into an even number of like pieces.
         """
         lanes = VECTOR // np.dtype(self.dtype).itemsize
-        found: list[list[int]] = []
+        found = self._pieces_of_parts(lanes)
+        in_groups = {(1, 0), (1, 1), (0, 0)} if found else set()
         small: list[int] | None = None
         for is_weight in (1, 0):
             for l, layer in enumerate(self.layout.layers):
-                if l + 1 in self.frozen:
+                if l + 1 in self.frozen or (is_weight, l) in in_groups:
                     continue
                 start, stop, _ = self.layout.slices["A" if is_weight else "b", l + 1]
                 m, D = layer.inputs if is_weight else 1, layer.outputs
                 if m * D > _WORTH_CUTTING:
                     parts = 2 * max(1, round(m * D / (2 * PIECE_SIZE))) if is_weight else 1
-                    unit = lanes if l > 0 else 4  # A_lᵀ is packed by blocks of so many lines; there is none of A_1
-                    lines = -(-m // (parts * unit)) * unit
-                    found += [
-                        [start + i * D, start + min(m, i + lines) * D, is_weight, l, l, i, min(m, i + lines) - i]
-                        for i in range(0, m, lines)
-                    ]
+                    # A_lᵀ is packed by blocks of so many lines; there is none of A_1
+                    found += _cut(start, (m, D), parts, lanes if l > 0 else 4, (is_weight, l, -1))
                 elif small and small[1:3] == [start, is_weight] and stop - small[0] <= 2 * _WORTH_CUTTING:
                     small[1], small[4] = stop, l
                 else:
-                    small = [start, stop, is_weight, l, l, 0, m]
+                    small = [start, stop, is_weight, l, l, 0, m, -1]
                     found.append(small)
         found.sort(key=lambda piece: piece[0] - piece[1])
-        return np.array(found, dtype=np.int64).reshape(-1, 7)
+        return np.array(found, dtype=np.int64).reshape(-1, 8)
+
+    def _pieces_of_parts(self, lanes: int) -> list[list[int]]:
+        """The pieces of what belongs to groups of units."""
+        found: list[list[int]] = []
+        for p, (m, D, start, at_b) in enumerate(self.parts()):
+            found += _cut(start, (m, D), max(1, round(m * D / PIECE_SIZE)), lanes if p % 2 else 4, (1, p, p // 2))
+            if p % 2 == 0:
+                found += _cut(at_b, (1, D), 1, 1, (0, p, p // 2))
+        return found
+
+
+def _cut(start: int, shape: tuple[int, int], parts: int, unit: int, of: tuple[int, int, int]) -> list[list[int]]:
+    """The pieces of a matrix at `start` of w, as many as `parts` if their lines are a multiple of `unit`; `of` says
+    whether it is weights, of which layer or part, of which group."""
+    (m, D), (is_weight, l, group) = shape, of
+    lines = -(-m // (parts * unit)) * unit
+    ends = [(i, min(m, i + lines)) for i in range(0, m, lines)]
+    return [[start + i * D, start + end * D, is_weight, l, l, i, end - i, group] for i, end in ends]
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -208,19 +259,40 @@ class Wiring:
         at_A, at_b = self.layout.slices["A", l + 1][0], self.layout.slices["b", l + 1][0]
         return [layer.inputs, layer.outputs, *addresses, at_A, at_b, *panels, *places, int(trained)]
 
-    def _panels(self, turned: bool) -> tuple[list[tuple[int, int]], int]:
-        """(offsets of the panels of each A_l and A_lᵀ, their size in all)."""
-        places, at = [], 0
-        for l, layer in enumerate(self.layout.layers):
-            forward, at = at, at + self._panel_size(layer.inputs, layer.outputs)
-            needed = turned and l > 0
-            places.append((forward, at if needed else -1))
-            at += self._panel_size(layer.outputs, layer.inputs) if needed else 0
+    def _panels(
+        self, shapes: Sequence[tuple[int, int]], turned: Callable[[int], bool], at: int
+    ) -> tuple[list[tuple[int, int]], int]:
+        """(offsets of the panels of each A and, where there are any, of Aᵀ; where they end), beginning at `at`."""
+        places = []
+        for k, (m, D) in enumerate(shapes):
+            forward, at = at, at + self._panel_size(m, D)
+            places.append((forward, at if turned(k) else -1))
+            at += self._panel_size(D, m) if turned(k) else 0
         return places, at
+
+    def _panels_of_layers(self, turned: bool, parts: Sequence[tuple]) -> tuple[list[tuple[int, int]], int]:
+        """As `_panels`, of all layers; the first two have none where they have parts, whose panels come first."""
+        shapes = [(layer.inputs, layer.outputs) for layer in self.layout.layers]
+        first, at = (2, self._panels_of_parts(parts)[1]) if parts else (0, 0)
+        places, end = self._panels(shapes[first:], lambda k: turned and first + k > 0, at)
+        return [(-1, -1)] * first + places, end
+
+    def _panels_of_parts(self, parts: Sequence[tuple]) -> tuple[list[tuple[int, int]], int]:
+        """As `_panels`: those of A_1 come first, since A_1 is laid there to be put in order (see `units.regroup`)."""
+        below, at = self._panels([part[:2] for part in parts[::2]], lambda k: False, 0)
+        above, at = self._panels([part[:2] for part in parts[1::2]], lambda k: True, at)
+        return [places for pair in zip(below, above, strict=True) for places in pair], at
+
+    def of_parts(self, layers: np.ndarray, parts: Sequence[tuple]) -> np.ndarray:
+        """The table of the parts (see `Plan.parts`), its columns those of `layers`, two lines a group."""
+        table = np.tile(layers[:2], (len(parts) // 2, 1))
+        table[:, [columns.INPUTS, columns.OUTPUTS, columns.AT_A, columns.AT_B]] = parts
+        table[:, [columns.AT_PANELS, columns.AT_TURNED]] = self._panels_of_parts(parts)[0]
+        return table
 
     def for_training(
         self, dropout: Sequence[float] = (), frozen: frozenset[int] = frozenset(), piece: int | None = None,
-        own_gradients: Container[int] = (),
+        own_gradients: Container[int] = (), parts: Sequence[tuple] = (),
     ) -> tuple[np.ndarray, np.ndarray, int, int]:  # fmt: skip
         """(layers, tail, size of a shard's line of work, size of all panels).
 
@@ -229,36 +301,42 @@ class Wiring:
 
         piece : numbers of the largest piece of a gradient that is worked on at once; None is all of it
         own_gradients : layers whose dE/dA_l every shard makes for its own rows
+        parts : what groups of units have (see `Plan.parts`): each has its units' values for the rows of all shards
         """
         self._size = 0
         layout, lines = self.layout, []
-        panels, panels_size = self._panels(turned=True)
+        panels, panels_size = self._panels_of_layers(True, parts)
+        of_all = self.rows * max(1, len(parts) // 2)  # rows that are read at once
         tail = [
-            self._take(self.rows * layout.sizes[0]),
+            self._take(of_all * layout.sizes[0]),
             self._take(self.rows * layout.sizes[-1]),
             self._take(self.rows),
         ]
         for l, layer in enumerate(layout.layers):
-            block = self.rows * layer.outputs
+            rows, units = (
+                (of_all, max(part[1] for part in parts[::2])) if parts and l == 0 else (self.rows, layer.outputs)
+            )
+            block = rows * units
             at_value = self._take(block)
             at_z = self._take(block) if needs_z(self.activations[l]) else at_value
             at_delta = self._take(block)
             drops = l < len(dropout) and dropout[l] > 0
             at_passed, at_keep = (self._take(block), self._take(block)) if drops else (at_value, 0)
-            at_packed, at_sums = self._take(self._panel_size(self.rows, layer.outputs)), self._take(layer.outputs)
+            at_packed, at_sums = self._take(self._panel_size(rows, units)), self._take(units)
             at_gradient = self._take(layer.inputs * layer.outputs) if l in own_gradients else -1
             places = (at_value, at_z, at_delta, at_passed, at_keep, at_packed, at_sums, at_gradient)
             lines.append(self._line(l, True, panels[l], places, l + 1 not in frozen))
         tail.append(0)  # PACKED: all of w is packed
         tail.append(self._take(layout.K if piece is None else piece))
         lanes = VECTOR // np.dtype(self.dtype).itemsize
-        tail.append(self._take(BLOCKS_AT_ONCE * (self.rows * BLOCK_WIDTH + lanes)))
+        tail.append(self._take(BLOCKS_AT_ONCE * (of_all * BLOCK_WIDTH + lanes)))
+        tail.append(self._take(of_all * layout.sizes[2]) if parts else 0)
         return np.array(lines, np.int64), np.array(tail, np.int64), self._size, panels_size
 
     def for_prediction(self) -> tuple[np.ndarray, np.ndarray, int, int]:
         """As `for_training`, but layers take turns in two blocks."""
         self._size = 0
-        panels, panels_size = self._panels(turned=False)
+        panels, panels_size = self._panels_of_layers(False, ())
         block = self.rows * max(self.layout.sizes[1:])
         turns, at_z = (self._take(block), self._take(block)), self._take(block)
         lines = []
@@ -267,7 +345,7 @@ class Wiring:
             places = (at_value, at_z if needs_z(self.activations[l]) else at_value, 0, at_value, 0, 0, 0, -1)
             lines.append(self._line(l, False, panels[l], places, True))
         spare = self._take(max(self._width * m for m in self.layout.sizes[:-1]))
-        return np.array(lines, np.int64), np.array([0, 0, 0, spare, 0, 0], np.int64), self._size, panels_size
+        return np.array(lines, np.int64), np.array([0, 0, 0, spare, 0, 0, 0], np.int64), self._size, panels_size
 
     def net(self, w: np.ndarray, layers: np.ndarray, panels_size: int, dropout: np.ndarray = NOTHING) -> Net:
         """The bundle for the kernels; without room for panels they read w itself."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import columns
-from .compiled import KERNELS, ahead
+from .compiled import KERNELS, UNITS, ahead
 from .cores import check_threads
 from .plan import Plan, Wiring, aligned, desk
 from .records import Move, Rows
@@ -17,7 +17,7 @@ from .threads import Crew, Pace
 
 _FIRST_SLICE_FLOP = 2e7
 # What a first training waits for, and the first prediction after it.
-_WANTED = KERNELS.train_steps, "product", "product_across", KERNELS.predict_rows, "product_of_few"
+_WANTED = "product", "product_across", KERNELS.predict_rows, "product_of_few"
 # The arrays of a run that its steps move.
 _MOVED = ("w", "state", "average")
 
@@ -42,7 +42,8 @@ class Run:
     ):
         self.plan, self.w = plan, w
         dtype = np.dtype(plan.dtype)
-        ahead(_WANTED, str(dtype))
+        self._kernel = UNITS.train_by_units if plan.groups else KERNELS.train_steps
+        ahead((self._kernel, *_WANTED), str(dtype))
         self.X, self.Y = _block(X, dtype, plan.layout.sizes[0], "X"), _block(Y, dtype, plan.layout.sizes[-1], "Y")
         self.weights = np.zeros(0, dtype) if weights is None else np.array(weights, dtype)
         if w.dtype != dtype or w.shape != (plan.layout.K,) or not (w.flags.c_contiguous and w.flags.writeable):
@@ -56,10 +57,13 @@ class Run:
         self.average = w.copy() if plan.average is not None else np.zeros(0, dtype)
         S = plan.shards
         wiring = Wiring(plan.layout, plan.loss, -(-min(plan.batch_size, len(self.X)) // S), dtype)
-        pieces = plan.pieces()
+        pieces, parts = plan.pieces(), plan.parts()
         largest = int(max(pieces[:, columns.STOP] - pieces[:, columns.START], default=0))
-        layers, tail, size, panels_size = wiring.for_training(plan.dropout, plan.frozen, largest, plan.own_gradients())
+        layers, tail, size, panels_size = wiring.for_training(
+            plan.dropout, plan.frozen, largest, plan.own_gradients(), parts
+        )
         self._net = wiring.net(w, layers, panels_size, plan.dropout_rates())
+        self._nets = [self._net, self._net._replace(layers=wiring.of_parts(layers, parts))] if parts else [self._net]
         keeps = keeps_gradient or plan.clip is not None
         self._desk = desk(S, size, tail, (int(keeps), plan.layout.K), dtype)
         self._how = Move(
@@ -127,10 +131,10 @@ class Run:
 
     def _steps(self, n: int, rows: Rows, first: int, last: int, sizes: np.ndarray, tally: np.ndarray) -> None:
         arguments = (
-            self._net, rows, self._desk, self._how, self.plan.seed, self.plan.batch_size, first, last, self.t + 1,
+            *self._nets, rows, self._desk, self._how, self.plan.seed, self.plan.batch_size, first, last, self.t + 1,
             sizes, self._mixes(last - first), tally,
         )  # fmt: skip
-        self._crew.run(KERNELS.train_steps, arguments, n)
+        self._crew.run(self._kernel, arguments, n)
         self.t += last - first
 
     def _mixes(self, count: int) -> np.ndarray:

@@ -122,7 +122,7 @@ def hessian_shard(net, along, bent_loss, rows, lo, hi, work, s, tail, turned, sp
     layers, n = net.layers, hi - lo
     last, stride = layers.shape[0] - 1, work.shape[1] * s
     x, y, _ = fetch(rows, lo, hi, work, s, tail)
-    forward(net, x, n, work, s, tail, np.uint32(0), rows, lo)
+    forward(net, x, n, work, s, tail, np.uint32(0), rows, lo, 0)
     turn_forward(net, along, x, n, work, s, turned, spare)
     score, delta = address(work, stride + layers[last, AT_VALUE]), address(work, stride + layers[last, AT_DELTA])
     weights, own = address(work, stride + tail[ROW_WEIGHTS]), address(net.loss_parameters, 0)
@@ -140,7 +140,7 @@ def gauss_newton_shard(net, along, bent_loss, rows, lo, hi, work, s, tail, turne
     layers, n = net.layers, hi - lo
     last, stride = layers.shape[0] - 1, work.shape[1] * s
     x, y, _ = fetch(rows, lo, hi, work, s, tail)
-    forward(net, x, n, work, s, tail, np.uint32(0), rows, lo)
+    forward(net, x, n, work, s, tail, np.uint32(0), rows, lo, 0)
     turn_forward(net, along, x, n, work, s, turned, spare)
     r_score, delta = address(work, stride + turned[last, R_VALUE]), address(work, stride + layers[last, AT_DELTA])
     turned_loss(net, bent_loss, y, n, work, s, tail, r_score, delta)
