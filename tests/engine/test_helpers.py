@@ -8,7 +8,7 @@ import time
 import pytest
 
 from chainrule.engine import cache, compiled, helpers
-from chainrule.engine.compiled import _GIVEN, DAMPED, KERNELS, NORMAL, SECOND_ORDER
+from chainrule.engine.compiled import _GIVEN, DAMPED, KERNELS, NORMAL, SECOND_ORDER, UNITS
 from chainrule.engine.helpers import Helpers
 from chainrule.engine.records import Desk, Move, Net, Rows, Squares, kinds_of
 
@@ -174,7 +174,7 @@ def test_who_waits_compiles_another_and_what_fails_elsewhere_is_compiled_here(em
 
 def test_every_kernel_says_what_it_is_given():
     """The text is printed from the table alone; the machine code checks the arrays that come."""
-    groups = {"kernels": KERNELS, "second_order": SECOND_ORDER, "normal": NORMAL, "damped": DAMPED}
+    groups = {"kernels": KERNELS, "units": UNITS, "second_order": SECOND_ORDER, "normal": NORMAL, "damped": DAMPED}
     assert set(groups) == set(_GIVEN)
     for module, group in groups.items():
         for name, given in _GIVEN[module].items():
@@ -199,7 +199,8 @@ def test_all_that_is_asked_for_ahead_can_be_printed(monkeypatch):
 
     asked = []
     monkeypatch.setattr(compiled, "ask_for", asked.extend)
-    for wanted in (_WANTED, wanted_by_trials(Layout.of([2, 3, 1])), wanted_by_trials(Layout.of([60, 60, 1]))):
+    of_training = KERNELS.train_steps, UNITS.train_by_units, *_WANTED
+    for wanted in (of_training, wanted_by_trials(Layout.of([2, 3, 1])), wanted_by_trials(Layout.of([60, 60, 1]))):
         compiled.ahead.__wrapped__(wanted, "float64")
     assert {printed.stem for printed in asked} >= {"train_steps_float64", "product_float64", "jacobian_lines_float64"}
     for printed in asked:
