@@ -117,9 +117,7 @@ class Plan:
         first, second = self.layout.layers[:2]
         units = first.outputs
         weights = first.inputs * units + units * second.outputs
-        if first.activation.rowwise or units % _ALIGN or units < 2 * _ALIGN or self.frozen & {1, 2}:
-            return ()
-        if weights < _WORTH_GROUPS * self.batch_size:
+        if units % _ALIGN or units < 2 * _ALIGN or self.frozen & {1, 2} or weights < _WORTH_GROUPS * self.batch_size:
             return ()
         half = units // (2 * _ALIGN) * _ALIGN
         return (0, half), (half, units - half)
