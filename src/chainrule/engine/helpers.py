@@ -92,7 +92,7 @@ class Helpers:
         window = getattr(subprocess, "CREATE_NO_WINDOW", 0)
         with suppress(OSError):
             return subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-c", self._program], stdin=subprocess.PIPE, stdout=nowhere,
+                [sys.executable, "-P", "-W", "ignore", "-c", self._program], stdin=subprocess.PIPE, stdout=nowhere,
                 stderr=nowhere, env=environment, creationflags=window,
             )  # fmt: skip
         return None
