@@ -201,14 +201,17 @@ def fetch_inputs(rows, lo, hi, work, s, tail):
     n, D = hi - lo, X.shape[1]
     if order.size == 0:
         return address(X, lo * D)
-    x, size = address(work, work.shape[1] * s + tail[INPUT]), work.itemsize
+    at, named = tail[INPUT], order[lo:hi]
+    x, size = address(work, work.shape[1] * s + at), work.itemsize
+    if D > SHORT_ROW:
+        for i in range(n):
+            copy(x + i * D * size, address(X, named[i] * D), D * size)
+        return x
+    room = work[s, at : at + n * D]  # where it is looked up once: no store could have changed it
     for i in range(n):
-        row = order[lo + i]
-        if D > SHORT_ROW:
-            copy(x + i * D * size, address(X, row * D), D * size)
-        else:
-            for j in range(D):
-                work[s, tail[INPUT] + i * D + j] = X[row, j]
+        row = X[named[i]]
+        for j in range(D):
+            room[i * D + j] = row[j]
     return x
 
 
@@ -217,23 +220,24 @@ def fetch_targets(rows, lo, hi, work, s, tail):
     """(address of the rows lo:hi of Y, Σ of their weights), which are put in their place."""
     Y, order = rows.Y, rows.order
     n, D = hi - lo, Y.shape[1]
-    mass = np.float64(n)
+    mass, weights = np.float64(n), work[s, tail[ROW_WEIGHTS] : tail[ROW_WEIGHTS] + n]
     if rows.weights.size > 0:
         mass = 0.0
         for i in range(n):
-            weight = rows.weights[order[lo + i] if order.size > 0 else lo + i]
-            work[s, tail[ROW_WEIGHTS] + i] = weight
-            mass += weight
+            weights[i] = rows.weights[order[lo + i] if order.size > 0 else lo + i]
+            mass += weights[i]
     else:
         for i in range(n):
-            work[s, tail[ROW_WEIGHTS] + i] = 1.0
+            weights[i] = 1.0
     if order.size == 0:
         return address(Y, lo * D), mass
+    at, named = tail[TARGETS], order[lo:hi]
+    room = work[s, at : at + n * D]
     for i in range(n):
-        row = order[lo + i]
+        row = Y[named[i]]
         for j in range(D):
-            work[s, tail[TARGETS] + i * D + j] = Y[row, j]
-    return address(work, work.shape[1] * s + tail[TARGETS]), mass
+            room[i * D + j] = row[j]
+    return address(work, work.shape[1] * s + at), mass
 
 
 @compiled

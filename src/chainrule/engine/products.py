@@ -150,9 +150,10 @@ def pack_turned(w, at, m, D, panels, to, first, count):
         blocks = D // lanes * lanes if lines == lanes else 0
         for k in range(0, blocks, lanes):
             turn_block(w, address(w, start + k), D, address(panels, column + k * line), line)
-        for j in range(lines):
-            for k in range(blocks, D):
-                panels[column + k * line + j] = w[start + j * D + k]
+        for k in range(blocks, D):
+            turned = panels[column + k * line : column + k * line + lines]
+            for j in range(lines):
+                turned[j] = w[start + j * D + k]
         for j in range(lines, lanes):
             for k in range(D):
                 panels[column + k * line + j] = 0.0
