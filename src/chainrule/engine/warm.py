@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.descent import METHODS, get_method
 from chainrule.network import ACTIVATIONS, LOSSES, Layout, get_loss
 
-from .compiled import DAMPED, KERNELS, NORMAL, SECOND_ORDER, ahead
+from .compiled import DAMPED, KERNELS, NORMAL, SECOND_ORDER, UNITS, ahead
 from .curvature import Curvature
 from .evaluate import error, error_and_gradient, predict
 from .jacobian import Residuals
@@ -26,8 +26,8 @@ from .source import (
 
 # What takes long to compile, so that other processes help: of both float widths, and what float64 alone has.
 _KERNELS = (
-    KERNELS.train_steps, KERNELS.total_gradient, KERNELS.total_error, KERNELS.predict_rows, "product", "product_across",
-    "product_of_few", "drop",
+    KERNELS.train_steps, UNITS.train_by_units, KERNELS.total_gradient, KERNELS.total_error, KERNELS.predict_rows,
+    "product", "product_across", "product_of_few", "drop",
 )  # fmt: skip
 _OF_SECOND_ORDER = (
     DAMPED.damped_trial, NORMAL.normal_matrix, NORMAL.jacobian_lines, NORMAL.add_squares, DAMPED.residual_rows,
@@ -74,12 +74,16 @@ def _second_order() -> None:
 
 
 def _kernels(dtype: str) -> None:
-    """One small training, error, gradient and prediction."""
+    """A small training of each kind, error, gradient and prediction."""
     layout = Layout.of([2, 3, 1], "tanh")
     w = layout.first_weights(np.random.default_rng(0)).astype(dtype)
     X, Y, loss = np.zeros((40, 2), dtype), np.zeros((40, 1), dtype), get_loss("squared")
     with Run(Plan(layout, loss, get_method("adam"), dtype=dtype, dropout=(0.5,)), w, X, Y) as run:
         run.epochs(np.arange(40)[None], 0.0)
+    wide = Layout.of([2, 400, 400, 1], "tanh")  # whose units are dealt out
+    many = Plan(wide, loss, get_method("adam"), batch_size=192, dtype=dtype)
+    with Run(many, np.zeros(wide.K, dtype), np.zeros((192, 2), dtype), np.zeros((192, 1), dtype)) as run:
+        run.epochs(np.arange(192)[None], 0.0)
     error(layout, loss, w, X, Y)
     error_and_gradient(layout, loss, w, X, Y)
     predict(layout, w, X)
