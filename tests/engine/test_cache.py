@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chainrule.engine import cache
+from chainrule.engine.compiled import _GIVEN
 
 
 def test_clear_removes_what_is_stored_and_nothing_else(tmp_path, monkeypatch):
@@ -63,3 +64,15 @@ def test_a_folder_that_cannot_be_written_is_said_and_training_goes_on(tmp_path):
     assert float(done.stdout) > 0
     assert "cannot be written" in done.stderr
     assert "CHAINRULE_CACHE_DIR" in done.stderr
+
+
+@pytest.mark.slow
+def test_warming_up_leaves_no_kernel_out(tmp_path):
+    """A kernel added to the table is one that an image or a first lesson would wait for."""
+    environment = {**os.environ, "CHAINRULE_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = "from chainrule.engine.warm import warm; warm()"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    stored = [path.name for path in tmp_path.iterdir()]
+    for name in (name for kernels in _GIVEN.values() for name in kernels):
+        assert any(path.startswith(f"chainrule_{name}_") for path in stored), name

@@ -12,7 +12,7 @@ from chainrule.network import ACTIVATIONS, LOSSES, Layout, get_loss
 from .compiled import DAMPED, KERNELS, NORMAL, SECOND_ORDER, UNITS, ahead
 from .curvature import Curvature
 from .evaluate import error, error_and_gradient, predict
-from .jacobian import Residuals
+from .jacobian import GaussNewton, Residuals
 from .plan import Plan
 from .run import Run
 from .source import (
@@ -69,6 +69,7 @@ def _second_order() -> None:
     w, X, Y = np.ones(layout.K), np.zeros((40, 2)), np.zeros((40, 1))
     residuals, curvature = Residuals(layout, loss, X, Y), Curvature(layout, loss, X, Y)
     residuals(w), residuals.chord(w, w), curvature.hvp(w, w), curvature.gauss_newton(w, w)
+    GaussNewton(layout, loss, X, Y)(w)  # by blocks, as Levenberg-Marquardt goes with many parameters
     G, g = residuals.normal(w)
     residuals.trial(w, G, g, 1.0, 1, (1.0, 0.0, 1.0))
 
