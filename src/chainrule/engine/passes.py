@@ -53,10 +53,13 @@ def pack_lines(net, l, first, count):
     size = w.itemsize
     width = PANEL_BYTES // size
     m, D, at = layers[l, INPUTS], layers[l, OUTPUTS], layers[l, AT_A]
-    for lo in range(0, D, width):
-        columns = min(width, D - lo)
-        here = address(panels, layers[l, AT_PANELS] + lo * m + first * line_of(w, columns))
-        pack_columns(w, address(w, at + first * D + lo), D, here, count, columns)
+    if D == 1:
+        copy(address(panels, layers[l, AT_PANELS] + first), address(w, at + first), count * size)
+    else:
+        for lo in range(0, D, width):
+            columns = min(width, D - lo)
+            here = address(panels, layers[l, AT_PANELS] + lo * m + first * line_of(w, columns))
+            pack_columns(w, address(w, at + first * D + lo), D, here, count, columns)
     if layers[l, AT_TURNED] >= 0:
         pack_turned(w, at, m, D, panels, layers[l, AT_TURNED], first, count)
 

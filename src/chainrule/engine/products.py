@@ -2,7 +2,8 @@
 
 # mypy: ignore-errors
 
-from chainrule.engine.jit import address, compiled, written_out
+from chainrule.engine.matvec import column_product, column_product_across, sum_of_row
+from chainrule.engine.jit import address, compiled, copy, written_out
 from chainrule.engine.panels import pack_and_sum, pack_columns, pack_rows_across, turn_block
 from chainrule.engine.processor import ABREAST, BLOCK_WIDTH, BLOCKS_AT_ONCE, PANEL_BYTES, VECTOR, heights
 from chainrule.engine.tiles import STEPS, tile, tile_across
@@ -63,6 +64,9 @@ def product(like, a, panels, out, M, K, D):
     """out (M × D) = A B, A at address a, B packed in panels; `like` gives the float width."""
     size = like.itemsize
     width = PANEL_BYTES // size
+    if D == 1:
+        column_product(like, a, panels, out, M, K)
+        return
     for lo in range(0, D, width):
         columns, panel = min(width, D - lo), panels + lo * K * size
         # another thread may have packed the next panel: it comes slowly from that one's cache
@@ -95,6 +99,9 @@ def product_across(like, a, a_stride, spare, panels, out, M, K, D, more):
     """
     size = like.itemsize
     width = PANEL_BYTES // size
+    if D == 1:
+        column_product_across(like, a, a_stride, panels, out, M, K, more)
+        return
     packs = _PANELS_WORTH_PACKING * width < D and K > BLOCK_WIDTH
     at_once = BLOCK_WIDTH if packs else M
     from_, stride, to = a, a_stride, spare
@@ -118,6 +125,9 @@ def product_of_few(like, a, b, spare, out, M, K, D):
     """out (M × D) = A B for few rows: B is read where it is, but for columns at its edge, which are packed first."""
     size = like.itemsize
     width = PANEL_BYTES // size
+    if D == 1:
+        column_product(like, a, b, out, M, K)
+        return
     for lo in range(0, D, width):
         columns, from_, line = min(width, D - lo), b + lo * size, D
         if columns < width:
@@ -131,6 +141,10 @@ def pack(like, b, K, D, panels, sums):
     """The K × D numbers at address b as panels, filled up with zeros; the sums of the columns go to address `sums`."""
     size = like.itemsize
     width = PANEL_BYTES // size
+    if D == 1:
+        copy(panels, b, K * size)
+        sum_of_row(like, b, b, sums, K)
+        return
     for lo in range(0, D, width):
         pack_and_sum(like, b + lo * size, D, panels + lo * K * size, K, min(width, D - lo), sums + lo * size)
 
@@ -142,6 +156,9 @@ def pack_turned(w, at, m, D, panels, to, first, count):
     `first` is a multiple of a vector's numbers; the panel's columns that do not exist, behind the last line, are 0.
     """
     width, lanes = PANEL_BYTES // w.itemsize, VECTOR // w.itemsize
+    if m == 1:
+        copy(address(panels, to), address(w, at), D * w.itemsize)
+        return
     for i in range(first, first + count, lanes):
         lo, start = i // width * width, at + i * D
         line = line_of(w, min(width, m - lo))
