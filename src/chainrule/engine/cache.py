@@ -37,8 +37,8 @@ _HERE = Path(__file__).parent
 ROW_DEPENDS_ON = ("jit.py", "elementary.py")
 KERNEL_DEPENDS_ON = (
     "jit.py", "kernels.py", "passes.py", "moving.py", "meeting.py", "second_order.py", "normal.py", "damped.py",
-    "units.py", "masks.py", "columns.py", "records.py", "products.py", "tiles.py", "panels.py", "matvec.py", "vectors.py",
-    "processor.py",
+    "units.py", "masks.py", "columns.py", "records.py", "products.py", "tiles.py", "panels.py", "matvec.py",
+    "vectors.py", "processor.py",
 )  # fmt: skip
 
 

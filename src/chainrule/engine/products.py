@@ -2,8 +2,8 @@
 
 # mypy: ignore-errors
 
-from chainrule.engine.matvec import column_product, column_product_across, sum_of_row
 from chainrule.engine.jit import address, compiled, copy, written_out
+from chainrule.engine.matvec import column_product, column_product_across, sum_of_row
 from chainrule.engine.panels import pack_and_sum, pack_columns, pack_rows_across, turn_block
 from chainrule.engine.processor import ABREAST, BLOCK_WIDTH, BLOCKS_AT_ONCE, PANEL_BYTES, VECTOR, heights
 from chainrule.engine.tiles import STEPS, tile, tile_across
