@@ -307,19 +307,38 @@ def test_nists_certified_parameters_are_found(start, scaling):
     assert 2 * path.value == pytest.approx(0.12455138894, rel=1e-10)
 
 
+# MGH17 of NIST's nonlinear regression sets, and its certified parameters
+MGH17_T = np.arange(0.0, 321.0, 10.0)
+MGH17_Y = np.array([
+    0.844, 0.908, 0.932, 0.936, 0.925, 0.908, 0.881, 0.85, 0.818, 0.784, 0.751, 0.718, 0.685, 0.658, 0.628, 0.603,
+    0.58, 0.558, 0.538, 0.522, 0.506, 0.49, 0.478, 0.467, 0.457, 0.448, 0.438, 0.431, 0.424, 0.42, 0.414, 0.411, 0.406,
+])  # fmt: skip
+MGH17_FOUND = [0.37541005211, 1.9358469127, -1.4646871366, 0.01286753464, 0.022122699662]
+
+
+def mgh17(b):
+    return b[0] + b[1] * np.exp(-MGH17_T * b[3]) + b[2] * np.exp(-MGH17_T * b[4]) - MGH17_Y
+
+
 @pytest.mark.parametrize("scaling", [0.0, 1.0])
 def test_the_damping_does_not_hold_the_last_digits_back(scaling):
-    """MGH17 of NIST's sets: corrections come to where F is level before μ is small, with 7 digits."""
-    t = np.arange(0.0, 321.0, 10.0)
-    v = np.array([
-        0.844, 0.908, 0.932, 0.936, 0.925, 0.908, 0.881, 0.85, 0.818, 0.784, 0.751, 0.718, 0.685, 0.658, 0.628, 0.603,
-        0.58, 0.558, 0.538, 0.522, 0.506, 0.49, 0.478, 0.467, 0.457, 0.448, 0.438, 0.431, 0.424, 0.42, 0.414, 0.411,
-        0.406,
-    ])  # fmt: skip
-    F = Objective(residuals=lambda b: b[0] + b[1] * np.exp(-t * b[3]) + b[2] * np.exp(-t * b[4]) - v)
+    """Corrections come to where F is level before μ is small, with 7 digits."""
+    F = Objective(residuals=mgh17)
     path = minimize(F, [0.5, 1.5, -1.0, 0.01, 0.02], "levenberg_marquardt", scaling=scaling, tol_gradient=0.0)
-    certified = [0.37541005211, 1.9358469127, -1.4646871366, 0.01286753464, 0.022122699662]
-    np.testing.assert_allclose(path.x, certified, rtol=3e-9)
+    np.testing.assert_allclose(path.x, MGH17_FOUND, rtol=3e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_rounding_of_the_residuals_does_not_hold_the_last_digits_back(seed):
+    """F is ½ 5.5e-5, of residuals that are differences of numbers of 1: its rounding is thousands of its own ulps."""
+
+    def rounded(b):
+        noise = np.random.default_rng([seed, *np.asarray(b).view(np.uint32)]).uniform(-1e-15, 1e-15, MGH17_T.size)
+        return mgh17(b) + noise
+
+    F = Objective(residuals=rounded, jacobian=cr.jacobian(mgh17))
+    path = minimize(F, [0.5, 1.5, -1.0, 0.01, 0.02], "levenberg_marquardt", tol_gradient=0.0)
+    np.testing.assert_allclose(path.x, MGH17_FOUND, rtol=1e-9)
 
 
 def test_it_minimises_any_function_with_a_gauss_newton_matrix():

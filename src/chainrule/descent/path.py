@@ -43,7 +43,8 @@ class Path:
 
     Attributes
     ----------
-    x, value : the best point (of several that are equally good to rounding, the last) and F there
+    x, value : the best point (of several that are equally good to rounding, the last; of a second-order method the
+        last, since it makes no step to a worse one) and F there
     points : all points, (n_iter + 1) × the shape of x; only the first and the last with record="ends"
     values, gradients : F and ∇F at these points
     stopped_because : the reason in a sentence

@@ -72,7 +72,7 @@ class Walk:
     values: list[float] = field(default_factory=list)
     gradients: list = field(default_factory=list)
     numbers: list[dict[str, float]] = field(default_factory=list)
-    keep_last: bool = False  # what is walked down changes on the way, so the last point is the best
+    keep_last: bool = False  # the method says that the last point is the best, whatever F is
     x: Any = None  # the best point,
     value: float = np.inf  # F there, and
     lowest: float = np.inf  # the smallest value seen, which F there equals to rounding

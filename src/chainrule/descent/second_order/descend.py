@@ -9,7 +9,6 @@ import numpy as np
 from ..path import DivergenceError
 from ..walk import Walk
 from . import SecondOrder
-from .bayesian import BayesianRegularisation
 from .memory import check_memory
 from .view import View
 
@@ -27,7 +26,7 @@ def descend(walk: Walk, x0: Any, row: SecondOrder, hyper: dict[str, float]) -> s
         walk.n_calls += 1
 
     solver = row.solver(View(objective, np.shape(x0), np.asarray(x0).dtype, asked=asked), **hyper)
-    walk.keep_last = row.solver is BayesianRegularisation
+    walk.keep_last = True  # no step is made to a worse point, and F alone may not tell the best from those before it
 
     def arrive() -> str | None:
         view, dtype = solver.view, np.asarray(x0).dtype

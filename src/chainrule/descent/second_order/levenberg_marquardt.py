@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..path import rounding
-from .solver import NO_BETTER, Solver, is_level, is_rounding
+from .solver import NO_BETTER, Solver, goes_down, is_rounding
 from .view import Quadratic, View
 
 _EPS = float(np.finfo(float).eps)
@@ -117,8 +117,8 @@ class LevenbergMarquardt(Solver):
     model: the first one is half the second derivative of e along d, the way along which the valley bends. The lowest
     of the points is the one that counts. They cost little beside J and the factor, and steps get longer.
 
-    Where the promised fall is smaller than F's rounding, a step is made if F does not rise, to rounding, and ∇F gets at
-    most half as long: the last digits come from the gradient.
+    Where the promised fall is smaller than F's rounding, a step is made if ∇F gets at most half as long and F falls by
+    what its gradients at both ends say: the last digits come from the gradient.
     """
 
     reported: ClassVar[tuple[str, ...]] = ("mu",)
@@ -176,10 +176,9 @@ class LevenbergMarquardt(Solver):
                 return None
             self._arrive(x, value, self.view.model(x))
             return True
-        if not is_level(reached, merit):
-            return False
         there = self.view.model(x)
-        if not self._system(there, x).length() <= 0.5 * model.length():
+        found = self._system(there, x)
+        if not (found.length() <= 0.5 * model.length() and goes_down(model.g, found.g, x - self.x)):
             return False
         self._arrive(x, value, there)
         return True

@@ -74,3 +74,12 @@ def is_rounding(fall: float, value: float) -> bool:
 def is_level(reached: float, value: float) -> bool:
     """Whether F did not rise, to rounding."""
     return bool(reached <= value + rounding(value, np.float64))
+
+
+def goes_down(before: np.ndarray, after: np.ndarray, d: np.ndarray) -> bool:
+    """Whether F falls by d as its gradients at both ends tell it, ½ (before + after)·d < 0.
+
+    F itself may be less exact than its own size has it: the rounding of a sum of squares is that of what the residuals
+    are differences of. It may seem to rise by more than `is_level` allows where it falls.
+    """
+    return bool((before + after) @ d < 0.0)
