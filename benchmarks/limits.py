@@ -27,6 +27,9 @@ import numpy as np
 from benchmarks.speed import WORKLOADS, Workload, chainrule_epoch, jax_epoch, sklearn_epoch, torch_epoch
 
 ROUNDS = 5
+# A turn lasts about so long, and what runs before any is measured: a run finds out meanwhile how many threads pay, and
+# what the first call wants compiled other processes may still be at.
+TURN_SECONDS, WARMING_SECONDS = 0.2, 0.5
 # What is measured -> (value, "≤" or "≥", goal, unit)
 Line = tuple[str, float, str, float, str]
 
@@ -46,11 +49,25 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def side_by_side(*functions: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
-    """The median seconds of each, taking turns; each runs once unmeasured."""
-    for function in functions:
-        function()
-    times = [[seconds(function) for function in functions] for _ in range(rounds)]
+    """The median seconds of each, taking turns; each is warmed up first."""
+    counts = [warmed_up(function) for function in functions]
+    times = [
+        [seconds(several(function, count)) / count for function, count in zip(functions, counts, strict=True)]
+        for _ in range(rounds)
+    ]
     return [statistics.median(column) for column in zip(*times, strict=True)]
+
+
+def warmed_up(function: Callable[[], object]) -> int:
+    """Run it until it is warm; how often it fits into a turn."""
+    taken = [seconds(function)]
+    while sum(taken) < WARMING_SECONDS:
+        taken.append(seconds(function))
+    return max(1, int(TURN_SECONDS / taken[-1]))
+
+
+def several(function: Callable[[], object], times: int) -> Callable[[], object]:
+    return lambda: [function() for _ in range(times)]
 
 
 def python(code: str, **environment: str) -> str:
@@ -60,10 +77,6 @@ def python(code: str, **environment: str) -> str:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=surroundings | environment
     )
     return done.stdout
-
-
-def several(epoch: Callable[[], object], times: int) -> Callable[[], object]:
-    return lambda: [epoch() for _ in range(times)]
 
 
 def activations() -> Iterator[Line]:

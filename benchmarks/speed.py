@@ -324,6 +324,9 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown workload {unknown[0]!r}; there are {', '.join(WORKLOADS)}")
     peers = [p for p in given.peers.split(",") if p]
+    for peer in peers:
+        if peer not in EPOCHS or peer == "chainrule":
+            parser.error(f"--peers takes {', '.join(p for p in EPOCHS if p != 'chainrule')}, got {peer!r}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     everything = {}
     for name in given.workloads:

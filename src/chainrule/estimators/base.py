@@ -428,11 +428,14 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         parts = [predict(net.layout, w, block, self.n_threads) for _, block in row_blocks(X, w.dtype)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _reported(self, data: float, penalty: float) -> float:
-        """Our mean loss in scikit-learn's scale: its squared error is averaged over outputs, the penalty is not."""
+    def _loss_share(self) -> int:
+        """How many times scikit-learn's mean loss ours is: its squared error is averaged over outputs."""
         row = self._loss_row()
-        share = self.n_outputs_ if row.name == "squared" and is_row(LOSSES, row) else 1
-        return data / share + penalty
+        return self.n_outputs_ if row.name == "squared" and is_row(LOSSES, row) else 1
+
+    def _reported(self, data: float, penalty: float) -> float:
+        """Our mean loss in scikit-learn's scale, which leaves the penalty as it is."""
+        return data / self._loss_share() + penalty
 
     def _has_partial_fit(self) -> bool:
         if solver_name(self) in WHOLE_BATCH:
