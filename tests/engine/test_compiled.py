@@ -59,6 +59,37 @@ def test_a_function_that_the_process_lacks_is_an_error_and_no_end_of_the_process
         machine.load("anything", b"", ["no_such_function"])
 
 
+JOINED = """
+from chainrule.engine.jit import compiled
+
+@compiled
+def inner(x, n):
+    total = 0.0
+    for k in range(n):
+        for i in range(k):
+            total = x / (total + 1.0) if total < i else total / x
+    return total
+
+def function(x):
+    n = int(x)
+    return inner(x, n + 5) + inner(x + 1.0, n + 10)
+"""
+
+
+def test_a_function_with_few_callers_is_written_into_them(monkeypatch):
+    """Only then is it gone from the machine code; how often it is called decides, and the result is the same."""
+    from chainrule.engine import jit
+
+    names: dict = {"__name__": "joined"}
+    exec(JOINED, names)
+    expected = names["inner"].py_func(2.0, 7) + names["inner"].py_func(3.0, 12)
+    for few, stands_apart in ((2, False), (1, True)):
+        monkeypatch.setattr(jit, "_FEW_CALLS", few)
+        code, outer = jit.object_code(names["function"], "x", "float64", f"joined_{few}")
+        assert (b"_ZN6joined5inner" in code) == stands_apart  # as the compiler mangles its name
+        assert call(machine.load(f"joined_{few}", code, outer), 2.0) == pytest.approx(expected, rel=1e-15)
+
+
 ADD = """
 from chainrule.engine.jit import entry
 
