@@ -79,6 +79,10 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"chainrule has no {name!r}; it has {', '.join(__all__)}")
+    if _WHERE[name].startswith("estimators"):
+        # From as few frames as can be: where Python's stack of frames is just full, every call takes 16 kB from the
+        # system and gives them back; deeper down the import of scikit-learn, full of calls, took 0.1 s more.
+        import sklearn.base
     value = getattr(importlib.import_module(f"chainrule.{_WHERE[name]}"), name)
     globals()[name] = value
     return value
