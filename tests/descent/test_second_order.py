@@ -9,6 +9,7 @@ from chainrule.descent import REASONS, SECOND_ORDER, DivergenceError, Objective,
 from chainrule.descent.second_order import View, memory
 from chainrule.descent.second_order.levenberg_marquardt import damped_step
 from chainrule.descent.second_order.newton import truncated
+from chainrule.descent.second_order.solver import goes_down
 from chainrule.descent.second_order.view import Quadratic
 
 RNG = np.random.default_rng(0)
@@ -339,6 +340,17 @@ def test_the_rounding_of_the_residuals_does_not_hold_the_last_digits_back(seed):
     F = Objective(residuals=rounded, jacobian=cr.jacobian(mgh17))
     path = minimize(F, [0.5, 1.5, -1.0, 0.01, 0.02], "levenberg_marquardt", tol_gradient=0.0)
     np.testing.assert_allclose(path.x, MGH17_FOUND, rtol=1e-9)
+
+
+def test_gradients_at_both_ends_tell_whether_a_step_falls():
+    """Exactly, where F is a parabola: 3 (x − 1)² + (y + 2)², to the point and beyond it."""
+
+    def gradient(x):
+        return np.array([6.0 * (x[0] - 1.0), 2.0 * (x[1] + 2.0)])
+
+    x, way = np.array([2.0, 1.0]), np.array([-1.0, -3.0])
+    for times, falls in ((0.1, True), (1.0, True), (1.99, True), (2.01, False), (-0.1, False)):
+        assert goes_down(gradient(x), gradient(x + times * way), times * way) == falls
 
 
 def test_it_minimises_any_function_with_a_gauss_newton_matrix():
