@@ -66,6 +66,26 @@ def scaled(typing_context, x, n):
     return signature(x, x, n), codegen
 
 
+@intrinsic
+def scaled_far(typing_context, x, n):
+    """x 2^n as x 2^h · 2^(n − h), where h is half of n: for results below the normal range, or above all numbers."""
+
+    def codegen(context, builder, sig, args):
+        bits, fraction = (32, 23) if n == types.float32 else (64, 52)
+        whole = ir.IntType(bits)
+        exponent = builder.fptosi(args[1], whole)
+        half = builder.ashr(exponent, ir.Constant(whole, 1))
+
+        def power(factor, by):
+            shifted = builder.shl(by, ir.Constant(whole, fraction))
+            return builder.bitcast(builder.add(builder.bitcast(factor, whole), shifted), factor.type)
+
+        one = ir.Constant(args[0].type, 1.0)
+        return builder.fmul(power(args[0], half), power(one, builder.sub(exponent, half)))
+
+    return signature(x, x, n), codegen
+
+
 # ---------------------------------------------------------------- e^x, e^x − 1, tanh
 
 # ln 2 in two parts, the first with zeros at its end: n times it is exact. The terms of the series of (e^r − 1 − r)/r².
@@ -92,8 +112,7 @@ def exp_float32(x):
     x = _LEAST_32 if x < _LEAST_32 else x
     x = _MOST_32 if x > _MOST_32 else x
     n, p = _parts_float32(x)
-    half = np.floor(n * _HALF_32)
-    return scaled(p + _ONE_32, half) * scaled(_ONE_32, n - half)
+    return scaled_far(p + _ONE_32, n)
 
 
 @_inlined
@@ -135,8 +154,7 @@ def exp_float64(x):
     x = -746.0 if x < -746.0 else x
     x = 711.0 if x > 711.0 else x
     n, p = _parts_float64(x)
-    half = np.floor(n * 0.5)
-    return scaled(p + 1.0, half) * scaled(1.0, n - half)
+    return scaled_far(p + 1.0, n)
 
 
 @_inlined
