@@ -81,7 +81,7 @@ def python(code: str, **environment: str) -> str:
 
 def activations() -> Iterator[Line]:
     """tanh and logistic beside relu, on `table`."""
-    epochs = [several(chainrule_epoch(WORKLOADS[name]), 8) for name in ("table", "tanh", "logistic")]
+    epochs = [chainrule_epoch(WORKLOADS[name]) for name in ("table", "tanh", "logistic")]
     relu, tanh, logistic = side_by_side(*epochs)
     yield "tanh / relu on table", tanh / relu, "≤", 1.15, ""
     yield "logistic / relu on table", logistic / relu, "≤", 1.15, ""
@@ -89,8 +89,8 @@ def activations() -> Iterator[Line]:
 
 def widths() -> Iterator[Line]:
     """float64 beside float32, and beside the peers in float64."""
-    for name, repeats in (("digits", 60), ("table", 8)):
-        short, wide = (several(chainrule_epoch(WORKLOADS[n]), repeats) for n in (name, f"{name}64"))
+    for name in ("digits", "table"):
+        short, wide = (chainrule_epoch(WORKLOADS[n]) for n in (name, f"{name}64"))
         narrow, double = side_by_side(short, wide)
         yield f"float32 / float64 on {name}", narrow / double, "≥", 0.5, ""
         yield from _peers_in_float64(WORKLOADS[f"{name}64"], name)
@@ -102,7 +102,7 @@ def _peers_in_float64(load: Workload, name: str) -> Iterator[Line]:
             runners = [epoch(load, n) for n in (1, 2)]
         except ModuleNotFoundError:
             continue
-        own, *theirs = side_by_side(several(chainrule_epoch(load), 8), *(several(runner, 8) for runner in runners))
+        own, *theirs = side_by_side(chainrule_epoch(load), *runners)
         yield f"{peer} / chainrule in float64 on {name}", min(theirs) / own, "≥", 1.0, ""
 
 

@@ -9,7 +9,7 @@ from chainrule.descent import REASONS, SECOND_ORDER, DivergenceError, Objective,
 from chainrule.descent.second_order import View, memory
 from chainrule.descent.second_order.levenberg_marquardt import damped_step
 from chainrule.descent.second_order.newton import truncated
-from chainrule.descent.second_order.solver import goes_down
+from chainrule.descent.second_order.solver import goes_down, is_near
 from chainrule.descent.second_order.view import Quadratic
 
 RNG = np.random.default_rng(0)
@@ -351,6 +351,27 @@ def test_gradients_at_both_ends_tell_whether_a_step_falls():
     x, way = np.array([2.0, 1.0]), np.array([-1.0, -3.0])
     for times, falls in ((0.1, True), (1.0, True), (1.99, True), (2.01, False), (-0.1, False)):
         assert goes_down(gradient(x), gradient(x + times * way), times * way) == falls
+
+
+def test_a_rise_that_rounding_cannot_explain_is_no_step():
+    assert is_near(2.0 + 1e-9, 2.0)
+    assert is_near(1.0, 2.0)
+    assert not any(is_near(reached, 2.0) for reached in (2.0 + 1e-6, np.inf, np.nan))
+
+
+@pytest.mark.parametrize("method", ["levenberg_marquardt", "newton_cg"])
+def test_no_step_is_made_to_where_f_jumps_up(method):
+    """F is 1e12, so the fall to x = 0 is rounding; near there it is four times as large, which ∇F does not tell."""
+    seen = []
+
+    def residuals(x):
+        seen.append(float(x[0]))
+        return np.stack([2e6 if x[0] < 1e-7 else 1e6, x[0]])
+
+    F = Objective(residuals=residuals, jacobian=lambda x: np.array([[0.0], [1.0]]))
+    path = minimize(F, np.array([1e-6]), method, tol_gradient=0.0)
+    assert min(seen) < 1e-7  # it was tried
+    assert path.x[0] == 1e-6
 
 
 def test_it_minimises_any_function_with_a_gauss_newton_matrix():

@@ -50,18 +50,26 @@ def polynomial(*coefficients):
     return value
 
 
-@intrinsic
-def scaled(typing_context, x, n):
-    """x 2^n, by adding n to the exponent of x, which must stay within its range; n is a whole number, as a float.
+def _power(builder, x, exponent):
+    """x 2^exponent in words, by adding to the exponent of x.
 
     Not by a product: the compiler would be free to multiply two powers of two first, and overflow.
     """
+    whole = exponent.type
+    shifted = builder.shl(exponent, ir.Constant(whole, 23 if whole.width == 32 else 52))
+    return builder.bitcast(builder.add(builder.bitcast(x, whole), shifted), x.type)
+
+
+def _whole(builder, n):
+    return builder.fptosi(n, ir.IntType(32 if isinstance(n.type, ir.FloatType) else 64))
+
+
+@intrinsic
+def scaled(typing_context, x, n):
+    """x 2^n, which must stay within the range of x; n is a whole number, as a float."""
 
     def codegen(context, builder, sig, args):
-        bits, fraction = (32, 23) if n == types.float32 else (64, 52)
-        whole = ir.IntType(bits)
-        exponent = builder.shl(builder.fptosi(args[1], whole), ir.Constant(whole, fraction))
-        return builder.bitcast(builder.add(builder.bitcast(args[0], whole), exponent), args[0].type)
+        return _power(builder, args[0], _whole(builder, args[1]))
 
     return signature(x, x, n), codegen
 
@@ -71,17 +79,10 @@ def scaled_far(typing_context, x, n):
     """x 2^n as x 2^h · 2^(n − h), where h is half of n: for results below the normal range, or above all numbers."""
 
     def codegen(context, builder, sig, args):
-        bits, fraction = (32, 23) if n == types.float32 else (64, 52)
-        whole = ir.IntType(bits)
-        exponent = builder.fptosi(args[1], whole)
-        half = builder.ashr(exponent, ir.Constant(whole, 1))
-
-        def power(factor, by):
-            shifted = builder.shl(by, ir.Constant(whole, fraction))
-            return builder.bitcast(builder.add(builder.bitcast(factor, whole), shifted), factor.type)
-
-        one = ir.Constant(args[0].type, 1.0)
-        return builder.fmul(power(args[0], half), power(one, builder.sub(exponent, half)))
+        x, exponent = args[0], _whole(builder, args[1])
+        half = builder.ashr(exponent, ir.Constant(exponent.type, 1))
+        rest = _power(builder, ir.Constant(x.type, 1.0), builder.sub(exponent, half))
+        return builder.fmul(_power(builder, x, half), rest)
 
     return signature(x, x, n), codegen
 

@@ -64,12 +64,13 @@ def object_code(function: Callable, pattern: str, dtype: str, symbol: str) -> tu
         if not inner.is_declaration and inner.name != symbol:
             inner.linkage = "internal"  # each object file has its own copy of what several call
     module.verify()
-    _join(module, symbol)
+    machine = target_machine()
+    _join(module, symbol, machine)
     outer = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    return target_machine().emit_object(module), outer
+    return machine.emit_object(module), outer
 
 
-def _join(module: llvm.ModuleRef, symbol: str) -> None:
+def _join(module: llvm.ModuleRef, symbol: str, machine: llvm.TargetMachine) -> None:
     """Write functions that are called from few places into them, and hand the others only what they read.
 
     The compiler makes each function apart and for any caller: it hands over whole bundles of arrays, entry by entry.
@@ -86,7 +87,7 @@ def _join(module: llvm.ModuleRef, symbol: str) -> None:
     passes.add_ipsccp_pass()
     passes.add_dead_arg_elimination_pass()
     passes.add_instruction_combine_pass()
-    passes.run(module, llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options()))
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
 
 
 def _as_in_c(native: str, pattern: str, symbol: str) -> str:

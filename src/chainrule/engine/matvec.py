@@ -19,28 +19,22 @@ from chainrule.engine.vectors import (
     I64,
     chosen,
     columns_mask,
-    declared,
     either,
     function_of,
-    letters,
     load,
     masked_load,
+    multiply_add,
     number_of,
     repeat,
     spread,
     store,
-    store_first,
+    store_columns,
     vector_of,
     whole,
 )
 
 # Rows of A that are worked on side by side, and sums in which its lines are added up.
 ABREAST = 4
-
-
-def _multiply_add(builder: ir.IRBuilder, vector: ir.VectorType) -> Any:
-    function = declared(builder.module, f"llvm.fmuladd.{letters(vector)}", vector, [vector] * 3)
-    return lambda x, y, z: builder.call(function, [x, y, z])
 
 
 def _sums(builder: ir.IRBuilder, values: list[Any]) -> list[Any]:
@@ -73,7 +67,7 @@ def _product_function(module: ir.Module, number: ir.Type, rows: int, ones: bool)
     A, b, c, K = function.args
     lanes = vector.count
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    fma = _multiply_add(builder, vector)
+    fma = multiply_add(builder, vector)
     starts = [A, *(builder.gep(A, [builder.mul(K, whole(i))]) for i in range(1, rows))]
 
     def added(sums: list[Any], k: Any, read: Callable[[Any], Any]) -> list[Any]:
@@ -104,7 +98,7 @@ def _across_function(module: ir.Module, number: ir.Type) -> ir.Function:
         return function
     A, stride, b, c, K, columns, more = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    fma = _multiply_add(builder, vector)
+    fma = multiply_add(builder, vector)
     mask = columns_mask(builder, columns, 0, vector.count)
     zero = ir.Constant(vector, None)
 
@@ -124,11 +118,7 @@ def _across_function(module: ir.Module, number: ir.Type) -> ir.Function:
     with builder.if_then(builder.icmp_signed("!=", more, whole(0))):
         longer, inside = builder.fadd(masked_load(builder, c, mask, vector), found), builder.block
     found = either(builder, found, before, longer, inside)
-    with builder.if_else(builder.icmp_signed(">=", columns, whole(vector.count))) as (then, otherwise):
-        with then:
-            store(builder, found, c)
-        with otherwise:
-            store_first(builder, [found], [c], columns)
+    store_columns(builder, [found], [c], columns)
     builder.ret_void()
     return function
 

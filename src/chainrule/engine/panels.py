@@ -20,7 +20,7 @@ from chainrule.engine.vectors import (
     number_of,
     repeat,
     store,
-    store_first,
+    store_columns,
     vector_of,
     whole,
 )
@@ -58,11 +58,8 @@ def _pack_function(module: ir.Module, number: ir.Type, line: int, summed: bool) 
     _, _, *totals = repeat(builder, K, [B, to, *zeros], body)
     for j, total in zip(starts, totals, strict=False):
         at, left = builder.gep(sums, [whole(j)]), builder.sub(columns, whole(j))
-        with builder.if_else(builder.icmp_signed(">=", left, whole(lanes))) as (then, otherwise):
-            with then:
-                store(builder, total, at)
-            with otherwise, builder.if_then(builder.icmp_signed(">", left, whole(0))):
-                store_first(builder, [total], [at], left)
+        with builder.if_then(builder.icmp_signed(">", left, whole(0))):
+            store_columns(builder, [total], [at], left)
     builder.ret_void()
     return function
 

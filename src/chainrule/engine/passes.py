@@ -35,9 +35,8 @@ from chainrule.engine.columns import (
 )
 from chainrule.engine.jit import address, call, compiled, copy, written_out
 from chainrule.engine.masks import keyed
-from chainrule.engine.panels import pack_columns
 from chainrule.engine.processor import PANEL_BYTES
-from chainrule.engine.products import line_of, pack, pack_turned
+from chainrule.engine.products import pack, pack_plain, pack_turned
 
 # A row of so few numbers is copied by a loop: the call of a copying function alone takes as long.
 SHORT_ROW = 8
@@ -50,16 +49,8 @@ SHORT_ROW = 8
 def pack_lines(net, l, first, count):
     """Lines first … of A_l to where they belong in its panels, and in those of A_lᵀ where there are any."""
     w, panels, layers = net.w, net.panels, net.layers
-    size = w.itemsize
-    width = PANEL_BYTES // size
     m, D, at = layers[l, INPUTS], layers[l, OUTPUTS], layers[l, AT_A]
-    if D == 1:
-        copy(address(panels, layers[l, AT_PANELS] + first), address(w, at + first), count * size)
-    else:
-        for lo in range(0, D, width):
-            columns = min(width, D - lo)
-            here = address(panels, layers[l, AT_PANELS] + lo * m + first * line_of(w, columns))
-            pack_columns(w, address(w, at + first * D + lo), D, here, count, columns)
+    pack_plain(w, at, m, D, panels, layers[l, AT_PANELS], first, count)
     if layers[l, AT_TURNED] >= 0:
         pack_turned(w, at, m, D, panels, layers[l, AT_TURNED], first, count)
 

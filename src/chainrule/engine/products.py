@@ -150,6 +150,20 @@ def pack(like, b, K, D, panels, sums):
 
 
 @compiled
+def pack_plain(w, at, m, D, panels, to, first, count):
+    """Lines first … of A, m × D at offset `at` of w, to where they belong in the panels of A at offset `to`."""
+    size = w.itemsize
+    width = PANEL_BYTES // size
+    if D == 1:
+        copy(address(panels, to + first), address(w, at + first), count * size)
+        return
+    for lo in range(0, D, width):
+        columns = min(width, D - lo)
+        here = address(panels, to + lo * m + first * line_of(w, columns))
+        pack_columns(w, address(w, at + first * D + lo), D, here, count, columns)
+
+
+@compiled
 def pack_turned(w, at, m, D, panels, to, first, count):
     """Lines first … of A, m × D at offset `at` of w, as columns of the panels of Aᵀ at offset `to`.
 

@@ -20,19 +20,18 @@ from chainrule.engine.processor import ABREAST, heights
 from chainrule.engine.vectors import (
     I64,
     columns_mask,
-    declared,
     either,
     fetch_ahead,
     function_of,
-    letters,
     load,
     masked_load,
+    multiply_add,
     number_of,
     opaque,
     repeat,
     spread,
     store,
-    store_first,
+    store_columns,
     vector_of,
     whole,
 )
@@ -97,7 +96,7 @@ def _products(
     rows, vectors, across = shape
     A, a_stride, B, b_stride, K = where
     vector = vector_of(number)
-    fma = declared(builder.module, f"llvm.fmuladd.{letters(vector)}", vector, [vector] * 3)
+    fma = multiply_add(builder, vector)
     # Known to be multiples of the stride, the offsets would be made in every step anew, by an addition each.
     offsets = [whole(i) if across else opaque(builder, builder.mul(a_stride, whole(i))) for i in range(rows)]
 
@@ -107,7 +106,7 @@ def _products(
         for i, offset in enumerate(offsets):
             at = builder.gep(builder.gep(a, [offset]), [whole(0 if across else s)])
             x = spread(builder, builder.load(at), vector)
-            found += [builder.call(fma, [x, of_b[j], sums[i * vectors + j]]) for j in range(vectors)]
+            found += [fma(x, of_b[j], sums[i * vectors + j]) for j in range(vectors)]
         return found
 
     def round_of(steps: int) -> Any:
@@ -144,12 +143,7 @@ def _store(builder: ir.IRBuilder, number: ir.Type, sums: list[list[Any]], where:
         for line, start in zip(sums, starts, strict=True):
             store(builder, line[j], builder.gep(start, [whole(j * lanes)]))
     values, pointers = [line[last] for line in sums], [builder.gep(start, [whole(last * lanes)]) for start in starts]
-    with builder.if_else(builder.icmp_signed(">=", columns, whole((last + 1) * lanes))) as (then, otherwise):
-        with then:
-            for value, pointer in zip(values, pointers, strict=True):
-                store(builder, value, pointer)
-        with otherwise:
-            store_first(builder, values, pointers, builder.sub(columns, whole(last * lanes)))
+    store_columns(builder, values, pointers, builder.sub(columns, whole(last * lanes)))
 
 
 def _called(across: bool) -> Any:

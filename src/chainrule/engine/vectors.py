@@ -82,6 +82,12 @@ def spread(builder: ir.IRBuilder, x: Any, vector: ir.VectorType) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_I32, vector.count), None))
 
 
+def multiply_add(builder: ir.IRBuilder, vector: ir.VectorType) -> Callable[[Any, Any, Any], Any]:
+    """The words for x y + z of such vectors, rounded once where the processor can."""
+    function = declared(builder.module, f"llvm.fmuladd.{letters(vector)}", vector, [vector] * 3)
+    return lambda x, y, z: builder.call(function, [x, y, z])
+
+
 def chosen(builder: ir.IRBuilder, a: Any, b: Any, places: list[int]) -> Any:
     """The entries of a and b, counted on from one to the other, at these places."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, len(places)), places))
@@ -99,6 +105,16 @@ def masked_load(builder: ir.IRBuilder, pointer: Any, mask: Any, vector: ir.Vecto
     function = declared(builder.module, f"llvm.masked.load.{letters(vector)}.p0", vector, kinds)
     aligned = ir.Constant(_I32, bytes_of(vector.element))
     return builder.call(function, [builder.bitcast(pointer, kinds[0]), aligned, mask, ir.Constant(vector, None)])
+
+
+def store_columns(builder: ir.IRBuilder, values: list[Any], pointers: list[Any], columns: Any) -> None:
+    """Store of each vector as many numbers as there are columns: all of them, or the first."""
+    with builder.if_else(builder.icmp_signed(">=", columns, whole(values[0].type.count))) as (then, otherwise):
+        with then:
+            for value, pointer in zip(values, pointers, strict=True):
+                store(builder, value, pointer)
+        with otherwise:
+            store_first(builder, values, pointers, columns)
 
 
 def store_first(builder: ir.IRBuilder, values: list[Any], pointers: list[Any], count: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from numbers import Real
@@ -428,14 +429,11 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         parts = [predict(net.layout, w, block, self.n_threads) for _, block in row_blocks(X, w.dtype)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _loss_share(self) -> int:
-        """How many times scikit-learn's mean loss ours is: its squared error is averaged over outputs."""
+    def _reporter(self) -> Callable[[float, float], float]:
+        """(our mean loss, the penalty) -> both in scikit-learn's scale: its squared error is averaged over outputs."""
         row = self._loss_row()
-        return self.n_outputs_ if row.name == "squared" and is_row(LOSSES, row) else 1
-
-    def _reported(self, data: float, penalty: float) -> float:
-        """Our mean loss in scikit-learn's scale, which leaves the penalty as it is."""
-        return data / self._loss_share() + penalty
+        share = self.n_outputs_ if row.name == "squared" and is_row(LOSSES, row) else 1
+        return lambda data, penalty: data / share + penalty
 
     def _has_partial_fit(self) -> bool:
         if solver_name(self) in WHOLE_BATCH:

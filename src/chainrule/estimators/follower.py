@@ -68,14 +68,14 @@ class Follower:
 
     def __init__(self, model: Any, descent: Descent, n_rows: int):
         self.model, self.descent = model, descent
-        self._n, self._share = n_rows, model._loss_share()
+        self._n, self._reported = n_rows, model._reporter()
         self.order = Shuffle(n_rows, model._random_state, model.shuffle)
         self._seen = len(model.history_)
 
     def __call__(self, event: Event) -> str | None:
         """Record the event; a reason where scikit-learn would stop: too many epochs that are not better by tol."""
         model = self.model
-        self._count(event.loss / self._share + event.penalty)
+        self._count(self._reported(event.loss, event.penalty))
         if model.early_stopping:
             self._count_score(event.validation_score)
         model.history_.add(replace(event, epoch=self._seen + event.epoch) if self._seen else event)

@@ -196,7 +196,7 @@ def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None
     model.stopped_because_ = follower.reason or str(found.message)
     net.w[:] = found.x
     penalty = objective.penalty(found.x)
-    model.loss_ = model._reported(float(found.fun) - penalty, penalty)
+    model.loss_ = model._reporter()(float(found.fun) - penalty, penalty)
 
 
 class _MeanError:
@@ -240,7 +240,7 @@ class _Iterations:
 
     def __init__(self, model: Any, objective: _MeanError, x: np.ndarray, tasks: FitTasks, watch: Watcher | None):
         self.model, self.objective, self.x, self.watch = model, objective, x, watch
-        self.n_iter, self.reason = 0, ""
+        self.n_iter, self.reason, self._reported = 0, "", model._reporter()
         self.drawn: ProgressBar | None = None
         if model.record:
             model.recording_ = Recording(why_not=_HIDDEN)
@@ -272,7 +272,7 @@ class _Iterations:
         if self.model.record:
             self.model.recording_.note(self.n_iter, ({"t": self.n_iter}, {"w": self.x}))
         self.model.network_.w[:] = self.x
-        self.model.loss_ = self.model._reported(loss, penalty)
+        self.model.loss_ = self._reported(loss, penalty)
         self.model.history_.add(replace(event, epoch=self._seen + self.n_iter))
         if self.drawn is not None:
             self.drawn(event)

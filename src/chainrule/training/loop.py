@@ -136,7 +136,7 @@ def _stretch(training: Training, held: Held, count: int) -> list[Event]:
         sizes = [np.asarray(training.step_size(done + k), float) for k in range(count)]
         while len(orders) < count:
             orders.append(training.next_order())
-        of_steps = sizes[0] if count == 1 else _of_steps(sizes, run.steps_per_epoch)
+        of_steps = np.concatenate([np.full(run.steps_per_epoch, size) for size in sizes])
         with np.errstate(all="ignore"):
             tally = run.epochs(np.stack(orders), of_steps)
         if not (np.isfinite(tally).all() and np.isfinite(run.w).all()):
@@ -152,13 +152,6 @@ def _stretch(training: Training, held: Held, count: int) -> list[Event]:
         raise
     finally:
         run.at_slice = None
-
-
-def _of_steps(sizes: list[np.ndarray], steps: int) -> np.ndarray:
-    """A size a step, from one an epoch or as many as it has steps."""
-    if all(size.ndim == 0 for size in sizes):
-        return np.repeat(np.array(sizes), steps)
-    return np.concatenate([np.broadcast_to(size, steps) for size in sizes])
 
 
 def _advice(epoch: int, loss: float, step: float) -> str:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..path import rounding
-from .solver import NO_BETTER, Solver, goes_down, is_rounding
+from .solver import NO_BETTER, Solver, goes_down, is_near, is_rounding
 from .view import Quadratic, View
 
 _EPS = float(np.finfo(float).eps)
@@ -176,6 +176,8 @@ class LevenbergMarquardt(Solver):
                 return None
             self._arrive(x, value, self.view.model(x))
             return True
+        if not is_near(reached, merit):
+            return False
         there = self.view.model(x)
         found = self._system(there, x)
         if not (found.length() <= 0.5 * model.length() and goes_down(model.g, found.g, x - self.x)):

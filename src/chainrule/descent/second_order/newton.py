@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..path import DivergenceError
-from .solver import NO_BETTER, TOO_STEEP, Solver, goes_down, is_rounding
+from .solver import NO_BETTER, TOO_STEEP, Solver, goes_down, is_near, is_rounding
 
 _LARGEST_RADIUS = 1e100
 
@@ -54,6 +54,8 @@ class NewtonCG(Solver):
         """Go to x if F is lower there; None where a smaller ball is due, False where there is no better point."""
         value = self.view.value(x)
         in_rounding = is_rounding(fall, self.value)
+        if in_rounding and not is_near(value, self.value):
+            return False
         share = (self.value - value) / fall if np.isfinite(value) else -1.0
         length = float(np.linalg.norm(d))
         if share < 0.25 and not in_rounding:

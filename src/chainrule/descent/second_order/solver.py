@@ -12,6 +12,8 @@ from .view import View
 # Why a method ends by itself; the sentence is in REASONS.
 NO_BETTER = "no_better"
 TOO_STEEP = "the gradient grew so long that its square is infinite"
+# F may be off by such a share of itself from rounding.
+_INEXACT = 1e-8
 
 
 class Solver:
@@ -77,9 +79,14 @@ def is_level(reached: float, value: float) -> bool:
 
 
 def goes_down(before: np.ndarray, after: np.ndarray, d: np.ndarray) -> bool:
-    """Whether F falls by d as its gradients at both ends tell it, ½ (before + after)·d < 0.
-
-    F itself may be less exact than its own size has it: the rounding of a sum of squares is that of what the residuals
-    are differences of. It may seem to rise by more than `is_level` allows where it falls.
-    """
+    """Whether F falls by d as its gradients at both ends tell it, ½ (before + after)·d < 0."""
     return bool((before + after) @ d < 0.0)
+
+
+def is_near(reached: float, value: float) -> bool:
+    """Whether F rose by no more than rounding can explain where residuals are differences of far larger numbers.
+
+    The rounding of a sum of squares is that of those numbers: F may seem to rise by more than `is_level` allows where
+    it falls. NaN and infinity are not near.
+    """
+    return bool(reached <= value + _INEXACT * abs(value))
