@@ -5,10 +5,10 @@
 from chainrule.engine.jit import address, compiled, copy, written_out
 from chainrule.engine.matvec import column_product, column_product_across, sum_of_row
 from chainrule.engine.panels import pack_and_sum, pack_columns, pack_rows_across, turn_block
-from chainrule.engine.processor import ABREAST, BLOCK_WIDTH, BLOCKS_AT_ONCE, PANEL_BYTES, VECTOR, heights
+from chainrule.engine.processor import ABREAST, BLOCK_WIDTH, BLOCKS_AT_ONCE, COLLIDING, PANEL_BYTES, VECTOR, heights
 from chainrule.engine.tiles import STEPS, tile, tile_across
 
-# Aᵀ is packed where more panels of B than this read it, so many lines of A at a time.
+# Aᵀ is packed where more panels of B than this read it, if its lines collide; so many lines of A at a time.
 _PANELS_WORTH_PACKING = 2
 _LINES_AT_ONCE = 16
 _FULL = tuple(heights(vectors)[0] for vectors in range(1, ABREAST + 1))
@@ -102,7 +102,7 @@ def product_across(like, a, a_stride, spare, panels, out, M, K, D, more):
     if D == 1:
         column_product_across(like, a, a_stride, panels, out, M, K, more)
         return
-    packs = _PANELS_WORTH_PACKING * width < D and K > BLOCK_WIDTH
+    packs = a_stride * size % COLLIDING == 0 and _PANELS_WORTH_PACKING * width < D and K > BLOCK_WIDTH
     at_once = BLOCK_WIDTH if packs else M
     from_, stride, to = a, a_stride, spare
     for i in range(0, M, at_once):
