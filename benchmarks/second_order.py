@@ -23,7 +23,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 import chainrule as cr
 from benchmarks.curved_problems import PROBLEMS, Problem, sine
 from benchmarks.nist import REFERENCES
-from chainrule.descent import get_method
+from chainrule.descent import SECOND_ORDER, get_method
 from chainrule.engine import Plan, Run
 from chainrule.network import get_loss
 
@@ -70,11 +70,11 @@ class Task:
         # E is a sum of halves of squares.
         self.scale = 1.0 / len(self.X) if problem.classes else 2.0 / (len(self.X) * float(np.var(self.y)))
 
-    def network(self) -> cr.Network:
+    def network(self, initialiser: str = "auto") -> cr.Network:
         outputs = self.problem.classes or 1
         return cr.Network(
             [self.X.shape[1], *self.problem.hidden, outputs], self.problem.activation,
-            "softmax" if self.problem.classes else "identity", seed=self.seed,
+            "softmax" if self.problem.classes else "identity", seed=self.seed, initialiser=initialiser, X=self.X,
         )  # fmt: skip
 
     def test(self, predict: Callable[[np.ndarray], np.ndarray]) -> float:
@@ -88,10 +88,14 @@ class Task:
 # ---------------------------------------------------------------- methods
 
 
-def by_minimize(method: str, **options: Any) -> Callable[[Task, float], Trial]:
+def by_minimize(method: str, initialiser: str | None = None, **options: Any) -> Callable[[Task, float], Trial]:
+    """By a method of `cr.minimize`, from the first weights that its row names if none are asked for."""
+    if initialiser is None:
+        initialiser = SECOND_ORDER[method].initialiser if method in SECOND_ORDER else "auto"
+
     def fit(task: Task, seconds: float) -> Trial:
-        net, trial = task.network(), Trial()
-        start = time.perf_counter()
+        trial, start = Trial(), time.perf_counter()
+        net = task.network(initialiser)
         objective = net.objective(task.X, task.y, task.loss)
 
         def note(w: np.ndarray, value: float) -> bool:
@@ -112,10 +116,9 @@ def by_minimize(method: str, **options: Any) -> Callable[[Task, float], Trial]:
 
 def by_adam(task: Task, seconds: float) -> Trial:
     """Minibatches of 200 rows (all, where there are fewer), a constant step size."""
-    net, trial, N = task.network(), Trial(), len(task.X)
-    rng = np.random.default_rng(task.seed)
+    trial, N, start = Trial(), len(task.X), time.perf_counter()
+    net, rng = task.network(), np.random.default_rng(task.seed)
     Y = np.eye(task.problem.classes)[task.y] if task.problem.classes else task.y
-    start = time.perf_counter()
     plan = Plan(net.layout, get_loss(task.loss), get_method("adam"), batch_size=min(200, N), dtype="float64")
     w = net.w.copy()
     with Run(plan, w, task.X, Y) as run:
@@ -138,9 +141,9 @@ class _Enough(Exception):
 
 def by_least_squares(task: Task, seconds: float) -> Trial:
     """SciPy's least_squares (MINPACK's Levenberg-Marquardt where N ≥ K), with our Jacobian instead of differences."""
-    net, trial = task.network(), Trial()
+    trial, start = Trial(), time.perf_counter()
+    net = task.network()
     best = net.w.copy()
-    start = time.perf_counter()
     objective = net.objective(task.X, task.y, task.loss)
 
     def residuals(w: np.ndarray) -> np.ndarray:
@@ -195,6 +198,7 @@ def methods_for(problem: Problem) -> dict[str, Callable[[Task, float], Trial]]:
     else:
         found["Levenberg-Marquardt"] = by_minimize("levenberg_marquardt")
         found["the same, μ × ½ or × 4"] = by_minimize("levenberg_marquardt", mu_dec=0.5, mu_inc=4.0)
+        found["the same, Glorot's weights"] = by_minimize("levenberg_marquardt", "auto")
         found["Newton-CG"] = by_minimize("newton_cg")
         if problem.keeps_jacobian:
             found["SciPy least_squares"] = by_least_squares

@@ -23,10 +23,10 @@ class Start(Task):
         super().__init__(problem, seed)
         self.number = number
 
-    def network(self) -> cr.Network:
-        own = super().network()
+    def network(self, initialiser: str = "auto") -> cr.Network:
+        own = super().network(initialiser)
         return own if self.number == 0 else own.from_layout(
-            own.layout, own.layout.first_weights(np.random.default_rng([self.seed, self.number]))
+            own.layout, own.layout.first_weights(np.random.default_rng([self.seed, self.number]), initialiser, self.X)
         )  # fmt: skip
 
 

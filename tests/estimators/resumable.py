@@ -90,6 +90,8 @@ FITS = {
     "scaled_conjugate_gradient, sparse, float32": lambda: (
         classifier(solver="scaled_conjugate_gradient"),
         scipy.sparse.csr_matrix((X * (X > 0)).astype(np.float32)), labels, {}),
+    "an initialiser, sparse": lambda: (
+        regressor(initialiser="nguyen_widrow"), scipy.sparse.csr_matrix(X * (X > 0)), y, {}),
     "newton_cg": lambda: (classifier(solver="newton_cg", class_weight="balanced"), X, labels, {}),
     "table": lambda: (cr.TableRegressor((8,), epochs=20, patience=15, random_state=0), table, y, {"sample_weight": weights}),
     "table, no seed": lambda: (cr.TableClassifier((8,), epochs=20), table, labels, {}),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from chainrule.calculus import grad
 from chainrule.calculus.differentiate import slope
@@ -126,6 +127,53 @@ def test_an_initialiser_has_its_deviation(row):
     assert A.shape == (300, 200)
     assert A.std() == pytest.approx(row.deviation(300, 200), rel=0.02)
     assert abs(A.mean()) < 0.01
+
+
+def _spreading():
+    return [name for name, row in INITIALISERS.items() if name == row.name and row.spread]
+
+
+@pytest.mark.parametrize("name", _spreading())
+def test_an_initialiser_that_spreads_follows_the_rows(name):
+    """Other units of measure change A and b so that every unit gives the same on the same rows."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(40, 3))
+    scale, shift = np.array([1e-3, 7.0, 500.0]), np.array([5.0, -2.0, 1e4])
+    layout = Layout.of([3, 12, 6, 2], "tanh")
+    first, other = (layout.first_weights(np.random.default_rng(0), name, rows) for rows in (X, X * scale + shift))
+    (A, b), (A_2, b_2) = layout.views(first), layout.views(other)
+    np.testing.assert_allclose((X * scale + shift) @ A_2[1] + b_2[1], X @ A[1] + b[1], atol=1e-10)
+    for l in (2, 3):
+        np.testing.assert_allclose(A_2[l], A[l], rtol=1e-10)
+    assert not b[3].any()  # the output is drawn
+    z = X @ A[1] + b[1]
+    assert ((z.min(0) < 0) & (z.max(0) > 0)).sum() > 8  # most units bend among the rows
+    assert np.abs(b[2]).max() > 0
+
+
+@pytest.mark.parametrize("name", _spreading())
+def test_an_initialiser_that_spreads_takes_any_columns(name):
+    X = np.array([[0.0, 3.0], [2.0, 3.0], [4.0, 3.0]])  # one that never changes
+    layout = Layout.of([2, 5, 1], "tanh")
+    w = layout.first_weights(np.random.default_rng(0), name, X)
+    assert np.isfinite(w).all()
+    np.testing.assert_array_equal(w, layout.first_weights(np.random.default_rng(0), name, csr_array(X)))
+    assert np.isfinite(Layout.of([2, 1, 1]).first_weights(np.random.default_rng(0), name, X)).all()
+    huge = np.array([[-1e308, 0.0], [1e308, 1.0]])
+    assert np.isfinite(layout.first_weights(np.random.default_rng(0), name, huge)).all()
+
+
+def test_an_initialiser_that_spreads_says_what_it_wants():
+    layout, rng = Layout.of([2, 5, 1], "tanh"), np.random.default_rng(0)
+    for X, words in (
+        (None, "give X"),
+        (np.zeros(3), r"X must be rows × 2 .*got shape \(3,\)"),
+        (np.zeros((0, 2)), r"got shape \(0, 2\)"),
+        (np.array([[0.0, np.nan]]), "X must be finite"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            layout.first_weights(rng, "nguyen_widrow", X)
+    assert layout.first_weights(rng, "he_normal").shape == (layout.K,)
 
 
 def test_a_wrong_row_is_noticed():

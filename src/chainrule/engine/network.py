@@ -28,7 +28,9 @@ class Network:
     seed : int, numpy Generator or None
         Where the first weights are drawn from; None takes fresh entropy.
     initialiser : str or Initialiser, default "auto"
-        "auto" takes the one that each layer's activation names; biases start at 0.
+        "auto" takes the one that each layer's activation names; biases start at 0. "nguyen_widrow" lays the units of
+        hidden layers over the rows of X, biases too.
+    X : N × D_0, for such an initialiser alone
     dtype : "float64" (default) or "float32"
 
     Attributes
@@ -65,12 +67,13 @@ class Network:
         seed: int | np.random.Generator | None = None,
         initialiser: Any = "auto",
         dtype: str = "float64",
+        X: Any = None,
     ):
         layout = Layout.of(sizes, activation, output)
         rng = np.random.default_rng(seed)
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
-        self._set(layout, layout.first_weights(rng, initialiser).astype(dtype))
+        self._set(layout, layout.first_weights(rng, initialiser, X).astype(dtype))
 
     @classmethod
     def from_layout(cls, layout: Layout, w: np.ndarray) -> Network:

@@ -31,7 +31,7 @@ from .heldout import HeldOut, own_sets
 from .looks import LooksMixin
 from .own_functions import check_functions
 from .second_order import fit_second_order
-from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, own_generator, solver_name
+from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, initialiser_of, own_generator, solver_name
 from .solvers import Job, fit_lbfgs, fit_stochastic
 from .transfer import copy_layers, layers_of
 
@@ -133,8 +133,12 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         self._forget()
         return self.network_
 
-    def _first_weights(self, layout: Layout, dtype: Any) -> np.ndarray:
-        """Glorot & Bengio's bound for weights and biases alike, drawn as scikit-learn draws them, layer by layer."""
+    def _first_weights(self, layout: Layout, X: Any) -> np.ndarray:
+        """The initialiser's; or Glorot & Bengio's bound for weights and biases alike, drawn as scikit-learn draws them,
+        layer by layer."""
+        name = initialiser_of(self)
+        if name != "auto":
+            return layout.first_weights(self._random_state, name, X).astype(X.dtype, copy=False)
         w = np.empty(layout.K)
         rows = [layer.activation for layer in layout.layers[:-1]]
         # The output has the bound of the last hidden layer; of one that there would be, where there is none.
@@ -143,17 +147,17 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
             bound = np.sqrt((2.0 if row.name == "sigmoid" else 6.0) / sum(A.shape))
             A[...] = self._random_state.uniform(-bound, bound, A.shape)
             b[...] = self._random_state.uniform(-bound, bound, b.shape)
-        return w.astype(dtype, copy=False)
+        return w.astype(X.dtype, copy=False)
 
     def _layout(self, sizes: list[int]) -> Layout:
         return Layout.of(sizes, self.activation, self.out_activation_)
 
-    def _initialize(self, sizes: list[int], dtype: Any) -> None:
+    def _initialize(self, sizes: list[int], X: Any) -> None:
         self.n_iter_ = 0
         self.t_ = 0
         layout = self._layout(sizes)
         self.n_layers_ = layout.L + 1
-        self.network_ = Network.from_layout(layout, self._first_weights(layout, dtype))
+        self.network_ = Network.from_layout(layout, self._first_weights(layout, X))
         if self.start_from is not None:
             copy_layers(self.start_from, self.network_)
         self._forget()
@@ -186,7 +190,7 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         given = self._given(checked_X, Y, sample_weight, job.sets, ready)
         with self._keep_checkpoints(job, given, asked):
-            self._make_ready(first, ready, sizes, checked_X.dtype)
+            self._make_ready(first, ready, sizes, checked_X)
             check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
             fit_by = {"lbfgs": fit_lbfgs, **dict.fromkeys(SECOND_ORDER, fit_second_order)}
             way = fit_by.get(solver_name(self), fit_stochastic)
@@ -202,14 +206,14 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
             raise ValueError(NON_FINITE)
         return self
 
-    def _make_ready(self, first: bool, ready: bool, sizes: list[int], dtype: Any) -> None:
+    def _make_ready(self, first: bool, ready: bool, sizes: list[int], X: Any) -> None:
         """The network that the fit moves: a new one, or the one that is there if it fits."""
         if first:
-            self._initialize(sizes, dtype)
+            self._initialize(sizes, X)
             return
         self._go_on(sizes)
         if ready:  # draw and forget: what follows draws as in a fit without `initialize`
-            self._first_weights(self.network_.layout, dtype)
+            self._first_weights(self.network_.layout, X)
 
     def _go_on(self, sizes: list[int]) -> None:
         """Take the network that is there, with the activations that are asked for now."""
@@ -308,7 +312,7 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         check_settings(self)
         X, _, _, sizes = self._prepare(X, y, None)
         self._random_state = check_random_state(self.random_state)
-        self._initialize(sizes, X.dtype)
+        self._initialize(sizes, X)
         self._is_ready = True
         return self
 

@@ -90,6 +90,12 @@ _SCIKIT_LEARN = [
 ]  # fmt: skip
 
 _MORE = [
+    Parameter("initialiser", "auto", [str],
+              "Where first weights come from. 'auto' draws them as scikit-learn does, biases too, but for "
+              "levenberg_marquardt and trainlm: these begin with 'nguyen_widrow', which lays the units of hidden "
+              "layers over the ranges of their inputs in X. Any other row of the initialisers ('he_normal', "
+              "'lecun_normal' …) draws weights; biases start at 0.",
+              "str"),
     Parameter("dropout", 0.0, [_number(0, 1), "array-like"],
               "The share of the outputs of each hidden layer that are 0 in a step, one number or one for each layer.",
               "float in [0, 1) or list"),

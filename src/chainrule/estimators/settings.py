@@ -23,7 +23,7 @@ from chainrule.descent import (
     warm_up,
 )
 from chainrule.engine import Plan
-from chainrule.network import Layout, Loss
+from chainrule.network import Layout, Loss, get_initialiser
 from chainrule.tables import FRACTION, NOT_NEGATIVE
 
 # scikit-learn's own ways for the step size of sgd; every other name is a schedule over all steps.
@@ -188,6 +188,7 @@ def check_settings(model: Any) -> None:
     else:
         Descent.of(model)
         schedule_of(model)
+    initialiser_of(model)
     hidden = np.size(model.hidden_layer_sizes)
     dropout_rates(model, hidden)
     _check_frozen(model, hidden + 1)
@@ -195,6 +196,13 @@ def check_settings(model: Any) -> None:
         raise ValueError(
             f"activation has {len(model.activation)} entries for {hidden} hidden layers; give one name, or one for each"
         )
+
+
+def initialiser_of(model: Any) -> str:
+    """The name of the initialiser; "auto" where weights are drawn as scikit-learn does. The solver may prefer one."""
+    if model.initialiser != "auto":
+        return get_initialiser(model.initialiser).name
+    return second_order(model)[0].initialiser if solver_name(model) in SECOND_ORDER else "auto"
 
 
 def second_order(model: Any) -> tuple[SecondOrder, dict[str, float], float]:

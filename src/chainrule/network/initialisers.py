@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from chainrule.tables import find, table
 
+# (generator, least and largest value of each input, units) to (A_l, b_l).
+Spread = Callable[[Any, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
 
 @dataclass(frozen=True)
 class Initialiser:
-    """One initialiser: A_l has independent entries of standard deviation `deviation(fan_in, fan_out)`; biases are 0."""
+    """One initialiser: A_l has independent entries of standard deviation `deviation(fan_in, fan_out)`; biases are 0.
+
+    One with `spread` lays the units of hidden layers over the rows that they are to see instead; its output is drawn.
+    """
 
     name: str
     deviation: Callable[[int, int], float]
     uniform: bool = False
     source: str = ""
     aliases: tuple[str, ...] = ()
+    spread: Spread | None = None
 
     def draw(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
         """A matrix of D_{l-1} × D_l = fan_in × fan_out weights from `rng`.
@@ -46,6 +54,24 @@ def _lecun(fan_in: int, fan_out: int) -> float:
     return float(np.sqrt(1.0 / fan_in))
 
 
+def _nguyen_widrow(rng: Any, low: np.ndarray, high: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where its sum is 0 each unit has a plane across the box low … high, in a direction of its own; their distances
+    from the middle are even, and together they bend everywhere in it.
+
+    >>> A, b = _nguyen_widrow(np.random.default_rng(0), np.array([0.0]), np.array([8.0]), 5)
+    >>> np.sort(-b / A[0]).tolist()
+    [0.0, 2.0, 4.0, 6.0, 8.0]
+    """
+    middle = low / 2 + high / 2
+    half = np.where(high > low, high / 2 - low / 2, 1.0)
+    steepness = 0.7 * units ** (1 / len(low))
+    A = rng.standard_normal((len(low), units))
+    A *= steepness / np.linalg.norm(A, axis=0)
+    b = steepness * np.sign(A[0]) * (np.linspace(-1, 1, units) if units > 1 else 0.0)
+    A /= half[:, None]
+    return A, b - middle @ A
+
+
 INITIALISERS = table(
     [
         Initialiser("glorot_uniform", _glorot, True, "Glorot & Bengio 2010", ("glorot", "xavier_uniform")),
@@ -54,9 +80,14 @@ INITIALISERS = table(
         Initialiser("he_normal", _he, False, "He, Zhang, Ren & Sun 2015", ("he", "kaiming_normal")),
         Initialiser("lecun_uniform", _lecun, True, "LeCun, Bottou, Orr & Müller 1998"),
         Initialiser("lecun_normal", _lecun, False, "LeCun, Bottou, Orr & Müller 1998", ("lecun",)),
+        Initialiser(
+            "nguyen_widrow", _glorot, True,
+            "Nguyen & Widrow 1990, over each input's range; MATLAB's is twice as steep",
+            ("initnw",), _nguyen_widrow,
+        ),
         Initialiser("zeros", lambda fan_in, fan_out: 0.0, True, "never breaks symmetry: for a last layer, or none"),
     ]
-)
+)  # fmt: skip
 
 
 def get_initialiser(spec: str | Initialiser) -> Initialiser:

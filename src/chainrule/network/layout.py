@@ -150,12 +150,20 @@ class Layout:
                 )
         return start + int(np.ravel_multi_index(rest, shape))
 
-    def first_weights(self, rng: np.random.Generator, initialiser: Any = "auto") -> np.ndarray:
-        """A starting w (float64): A_l from its initialiser ("auto": the one that its activation names), b_l = 0."""
+    def first_weights(self, rng: Any, initialiser: Any = "auto", X: Any = None) -> np.ndarray:
+        """A starting w (float64): A_l from its initialiser ("auto": the one that its activation names), b_l = 0.
+
+        An initialiser that lays units over the rows that they are to see wants these, X (N × D_0; it may be sparse).
+        """
         w = np.zeros(self.K)
-        for layer, A in zip(self.layers, self.views(w)[0], strict=True):
+        for layer, A, b in zip(self.layers, *self.views(w), strict=True):
             row = get_initialiser(layer.activation.initialiser if initialiser == "auto" else initialiser)
-            A[...] = row.draw(rng, layer.inputs, layer.outputs)
+            if row.spread is None or layer is self.layers[-1]:
+                A[...] = row.draw(rng, layer.inputs, layer.outputs)
+                continue
+            low, high = _ranges(X, layer.inputs, row.name)
+            A[...], b[...] = row.spread(rng, low, high, layer.outputs)
+            X = layer.activation(X @ A + b)
         return w
 
     def formula(self) -> str:
@@ -172,6 +180,22 @@ class Layout:
             elif l < self.L:
                 inner = f"({inner})"
         return f"ŷ = {inner}"
+
+
+def _ranges(X: Any, inputs: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest value of each column of X, which the initialiser of this name wants."""
+    if X is None:
+        raise ValueError(f"the initialiser {name!r} lays units over the rows that they are to see: give X")
+    X = X if hasattr(X, "toarray") else np.asarray(X, float)
+    if X.ndim != 2 or X.shape[1] != inputs or not X.shape[0]:
+        raise ValueError(f"X must be rows × {inputs} for the initialiser {name!r}, got shape {X.shape}")
+    low, high = (
+        np.ravel(ends.toarray() if hasattr(ends, "toarray") else ends).astype(float)
+        for ends in (X.min(axis=0), X.max(axis=0))
+    )
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ValueError(f"X must be finite for the initialiser {name!r}, got NaN or infinity")
+    return low, high
 
 
 def _check_sizes(sizes: Sequence[int]) -> list[int]:

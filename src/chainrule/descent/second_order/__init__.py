@@ -36,6 +36,7 @@ class SecondOrder:
     aliases : other names for it
     note : where other libraries differ
     keeps_matrix : whether it keeps K × K numbers
+    initialiser : where the first weights of a network come from that it is to fit, if nobody says
     """
 
     name: str
@@ -49,6 +50,7 @@ class SecondOrder:
     aliases: tuple[str, ...] = ()
     note: str = ""
     keeps_matrix: bool = False
+    initialiser: str = "auto"
 
     def hyperparameters(self, given: Mapping[str, Any], others: Any = ()) -> dict[str, float]:
         """The defaults with the given ones in place; unknown names and numbers out of range are errors.
@@ -88,7 +90,7 @@ SECOND_ORDER: dict[str, SecondOrder] = table([
         "MATLAB's trainlm with its defaults, and corrections that it has not; trainlm is the one without. SciPy's "
         "least_squares(method='lm') is MINPACK's, with a trust region for μ and Marquardt's scaling; its 2 · cost is "
         "our 2 · E",
-        keeps_matrix=True,
+        keeps_matrix=True, initialiser="nguyen_widrow",
     ),
     SecondOrder(
         "trainlm", LevenbergMarquardt, "normal", _MU | {"corrections": 0}, _MU_RANGES | {"corrections": _CORRECTIONS},
@@ -96,7 +98,7 @@ SECOND_ORDER: dict[str, SecondOrder] = table([
         "w ← w − (JᵀJ + μ D)⁻¹ Jᵀe, D = diag(JᵀJ)^scaling;  μ ← μ · mu_dec where E falls, else μ · mu_inc and again",
         (),
         "MATLAB's, step by step: levenberg_marquardt without its corrections",
-        keeps_matrix=True,
+        keeps_matrix=True, initialiser="nguyen_widrow",
     ),
     SecondOrder(
         "bayesian_regularisation", BayesianRegularisation, "residuals",
