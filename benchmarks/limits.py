@@ -238,7 +238,7 @@ def at_once() -> Iterator[Line]:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(fit, alphas))
 
-    one, two = side_by_side(lambda: [fit(alpha) for alpha in alphas], together)
+    one, two = side_by_side(lambda: [fit(alpha) for alpha in alphas], together, rounds=2 * ROUNDS)
     yield "12 fits by 2 threads / one after another", two / one, "≤", 0.55, ""
 
 

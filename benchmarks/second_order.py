@@ -366,7 +366,9 @@ def plot(results: dict[str, dict[str, list[Trial]]], file: str) -> None:
     rows = -(-len(results) // columns)
     figure, panels = plt.subplots(rows, columns, figsize=(10, 3.2 * rows), squeeze=False, layout="constrained")
     names = list(dict.fromkeys(name for trials in results.values() for name in trials))
-    colours = dict(zip(names, (RED, SKY, ORANGE, PURPLE, BLUE, GREEN, GREY, YELLOW, "#000000"), strict=False))
+    colours = dict(
+        zip(names, (RED, SKY, ORANGE, PURPLE, BLUE, GREEN, GREY, YELLOW, "#000000", "#7a4b1e"), strict=False)
+    )
     for axes, (problem, trials) in zip(panels.flat, results.items(), strict=False):
         for name, runs in trials.items():
             _draw_runs(axes, name, runs, colours[name])

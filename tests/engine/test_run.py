@@ -298,6 +298,14 @@ def test_pieces_are_all_that_is_trained_once_and_whole_lines(sizes, batch, dtype
     check_pieces(sizes, batch, dtype, frozenset(data.draw(st.sets(st.integers(1, L), max_size=L - 1))))
 
 
+def test_the_halves_of_a_first_matrix_are_equal_where_its_lines_allow_it():
+    for sizes in ([50, 128, 64, 1], [64, 100, 10]):
+        plan = Plan(Layout.of(sizes), get_loss("squared"), get_method("adam"), {}, 256)
+        first = [stop - start for start, stop, is_weight, l, *_ in plan.pieces() if is_weight and l == 0]
+        assert len(first) == 2
+        assert first[0] == first[1]
+
+
 def test_a_small_matrix_joins_no_piece_of_one_that_was_cut():
     check_pieces([513, 1, 1], 1, "float32", frozenset())
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chainrule.engine import products
 from chainrule.engine.jit import address
-from chainrule.engine.processor import BLOCK_WIDTH, BLOCKS_AT_ONCE, PANEL_BYTES, VECTOR
+from chainrule.engine.processor import BLOCK_WIDTH, BLOCKS_AT_ONCE, COLLIDING, PANEL_BYTES, VECTOR
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,9 @@ sizes = st.integers(1, BLOCK_WIDTH + 2) | st.integers(1, (2 * BLOCKS_AT_ONCE + 1
 @given(
     sizes, st.integers(1, 40), st.integers(1, 150), st.sampled_from([np.float32, np.float64]), st.sampled_from("nct+")
 )
-@example((BLOCKS_AT_ONCE + 1) * BLOCK_WIDTH + 1, 40, 300, np.float32, "t")  # packed by parts, in more than one round
-@example((BLOCKS_AT_ONCE + 1) * BLOCK_WIDTH + 1, 40, 300, np.float64, "+")
+@example(COLLIDING // 4, 40, 300, np.float32, "t")  # lines that collide: packed by parts, in more than one round
+@example(COLLIDING // 8, 40, 300, np.float64, "+")
+@example((BLOCKS_AT_ONCE + 1) * BLOCK_WIDTH + 1, 40, 300, np.float32, "t")  # those that do not
 @example(7, 1, 1, np.float32, "n")  # one column: by rows, four at a time, and by lines
 @example(30, 16, 1, np.float64, "c")
 @example(33, 40, 1, np.float32, "t")
