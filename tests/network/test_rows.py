@@ -151,6 +151,21 @@ def test_an_initialiser_that_spreads_follows_the_rows(name):
     assert np.abs(b[2]).max() > 0
 
 
+def test_nguyen_and_widrows_planes_lie_evenly_about_the_middle_of_what_comes():
+    """0.7 h^{1/n} steep over half of the range of each of n inputs, h units; the middle of the box is at even levels."""
+    X = np.random.default_rng(4).uniform(-3, 9, (50, 2))
+    layout = Layout.of([2, 7, 4, 1, 1], "sigmoid")
+    A, b = layout.views(layout.first_weights(np.random.default_rng(0), "nguyen_widrow", X))
+    a = X
+    for l, (n, h) in enumerate([(2, 7), (7, 4), (4, 1)], 1):
+        low, high = a.min(0), a.max(0)
+        steepness = 0.7 * h ** (1 / n)
+        np.testing.assert_allclose(np.linalg.norm(A[l] * ((high - low) / 2)[:, None], axis=0), steepness)
+        levels = np.linspace(-steepness, steepness, h) if h > 1 else np.zeros(1)
+        np.testing.assert_allclose(np.abs((low + high) / 2 @ A[l] + b[l]), np.abs(levels), atol=1e-12)
+        a = 1 / (1 + np.exp(-(a @ A[l] + b[l])))
+
+
 @pytest.mark.parametrize("name", _spreading())
 def test_an_initialiser_that_spreads_takes_any_columns(name):
     X = np.array([[0.0, 3.0], [2.0, 3.0], [4.0, 3.0]])  # one that never changes
