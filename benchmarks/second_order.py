@@ -71,10 +71,13 @@ class Task:
         self.scale = 1.0 / len(self.X) if problem.classes else 2.0 / (len(self.X) * float(np.var(self.y)))
 
     def network(self, initialiser: str = "auto") -> cr.Network:
+        return self.with_seed(self.seed, initialiser)
+
+    def with_seed(self, seed: Any, initialiser: str) -> cr.Network:
         outputs = self.problem.classes or 1
         return cr.Network(
             [self.X.shape[1], *self.problem.hidden, outputs], self.problem.activation,
-            "softmax" if self.problem.classes else "identity", seed=self.seed, initialiser=initialiser, X=self.X,
+            "softmax" if self.problem.classes else "identity", seed=seed, initialiser=initialiser, X=self.X,
         )  # fmt: skip
 
     def test(self, predict: Callable[[np.ndarray], np.ndarray]) -> float:

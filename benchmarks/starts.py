@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +25,8 @@ class Start(Task):
         self.number = number
 
     def network(self, initialiser: str = "auto") -> cr.Network:
-        own = super().network(initialiser)
-        return own if self.number == 0 else own.from_layout(
-            own.layout, own.layout.first_weights(np.random.default_rng([self.seed, self.number]), initialiser, self.X)
-        )  # fmt: skip
+        seed: Any = [self.seed, self.number] if self.number else self.seed
+        return self.with_seed(seed, initialiser)
 
 
 def of_seed(problem: Problem, starts: int, seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

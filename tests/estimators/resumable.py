@@ -91,7 +91,7 @@ FITS = {
         classifier(solver="scaled_conjugate_gradient"),
         scipy.sparse.csr_matrix((X * (X > 0)).astype(np.float32)), labels, {}),
     "an initialiser, sparse": lambda: (
-        regressor(initialiser="nguyen_widrow"), scipy.sparse.csr_matrix(X * (X > 0)), y, {}),
+        regressor(initialiser="nguyen_widrow", hidden_layer_sizes=(6, 5)), scipy.sparse.csr_matrix(X * (X > 0)), y, {}),
     "newton_cg": lambda: (classifier(solver="newton_cg", class_weight="balanced"), X, labels, {}),
     "table": lambda: (cr.TableRegressor((8,), epochs=20, patience=15, random_state=0), table, y, {"sample_weight": weights}),
     "table, no seed": lambda: (cr.TableClassifier((8,), epochs=20), table, labels, {}),

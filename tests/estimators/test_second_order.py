@@ -57,44 +57,6 @@ def fitted(model, *data, **asked):
 # ---------------------------------------------------------------- what they find
 
 
-@SOLVERS
-def test_the_first_weights_are_those_that_the_row_names(solver):
-    name = get_second_order(solver).initialiser
-    model = regressor(solver).initialize(FLOWERS, KINDS)
-    if name == "auto":
-        assert model.network_.w.tolist() == regressor("adam").initialize(FLOWERS, KINDS).network_.w.tolist()
-    else:
-        own = model.network_.layout.first_weights(np.random.RandomState(0), name, FLOWERS)
-        assert model.network_.w.tolist() == own.tolist()
-    asked = regressor(solver, initialiser="lecun").initialize(FLOWERS, KINDS)
-    assert (
-        asked.network_.w.tolist()
-        == regressor("adam", initialiser="lecun").initialize(FLOWERS, KINDS).network_.w.tolist()
-    )
-    assert not asked.intercepts_[0].any()
-
-
-def test_what_was_initialised_is_fitted_as_without():
-    for settings in ({}, {"initialiser": "he_normal", "early_stopping": True}):
-        model = regressor("levenberg_marquardt", **settings)
-        plain = fitted(model, X, noisy).network_.w.tolist()
-        assert fitted(model.initialize(X, noisy), X, noisy).network_.w.tolist() == plain
-
-
-def test_inputs_may_have_any_unit_where_units_are_laid_over_them():
-    """Of inputs that are not scaled, drawn weights leave every unit where it is flat."""
-    for inputs in (X, 1e3 * X + 7e4):
-        assert fitted(regressor("levenberg_marquardt", max_iter=3), inputs, sine).loss_ < 0.1 * np.var(sine)
-    drawn = fitted(regressor("levenberg_marquardt", max_iter=3, initialiser="glorot_uniform"), inputs, sine)
-    assert drawn.loss_ > 0.3 * np.var(sine)
-
-
-def test_an_unknown_initialiser_is_named():
-    for solver in ("adam", "levenberg_marquardt", "lbfgs"):
-        with pytest.raises(ValueError, match="Did you mean 'nguyen_widrow'"):
-            regressor(solver, initialiser="nguyen_widow").fit(X, sine)
-
-
 def test_a_sine_is_fitted_to_1e_minus_8():
     solver = ("levenberg_marquardt", {"min_grad": 1e-9})
     model = regressor(solver, hidden_layer_sizes=(10,), alpha=0.0, random_state=3, max_iter=60)

@@ -12,6 +12,7 @@ from chainrule.network import Activation, Layout, Loss, Views, check_targets, ge
 
 from . import evaluate
 from .objective import objective
+from .ranges import input_ranges
 
 
 class Network:
@@ -29,8 +30,8 @@ class Network:
         Where the first weights are drawn from; None takes fresh entropy.
     initialiser : str or Initialiser, default "auto"
         "auto" takes the one that each layer's activation names; biases start at 0. "nguyen_widrow" lays the units of
-        hidden layers over the rows of X, biases too.
-    X : N × D_0, for such an initialiser alone
+        hidden layers over the ranges of what comes to them for the rows of X, by A_l and b_l.
+    X : N × D_0, looked at by such an initialiser alone
     dtype : "float64" (default) or "float32"
 
     Attributes
@@ -40,7 +41,7 @@ class Network:
 
     Raises
     ------
-    ValueError, TypeError : for sizes, activations or a dtype that make no network, naming the argument.
+    ValueError, TypeError : for sizes, activations, an initialiser, X or a dtype that make no network; it is named.
 
     Examples
     --------
@@ -73,7 +74,10 @@ class Network:
         rng = np.random.default_rng(seed)
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
-        self._set(layout, layout.first_weights(rng, initialiser, X).astype(dtype))
+        self._set(layout, np.zeros(layout.K, dtype))
+        rows = None if X is None else np.atleast_2d(self._rows(X))
+        ranges = None if rows is None else lambda w, l: input_ranges(layout, w, rows, l)
+        self._w[...] = layout.first_weights(rng, initialiser, ranges)
 
     @classmethod
     def from_layout(cls, layout: Layout, w: np.ndarray) -> Network:

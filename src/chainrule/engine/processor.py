@@ -25,7 +25,7 @@ BLOCK_WIDTH = SUMS
 # So many blocks are packed at once.
 BLOCKS_AT_ONCE = 4
 # Aᵀ is packed where lines of A lie a multiple of so many bytes apart. Lines 4096 apart are in the way of one another in
-# every first cache there is; a Zen with 32 registers reads nearer ones from its second cache without a loss.
+# a first cache of 64 sets; a Zen with 32 registers reads nearer ones from its second cache without a loss.
 _IS_ZEN = llvmlite.binding.get_host_cpu_name().startswith("znver")
 COLLIDING = 4096 if _IS_ZEN and REGISTERS == 32 else 1024
 _TALLEST = 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
+from functools import cache, partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from chainrule.blas import one_blas_thread
 from chainrule.descent import SECOND_ORDER
 from chainrule.engine import Network, predict
+from chainrule.engine.ranges import input_ranges
 from chainrule.network import LOSSES, Layout, Loss, get_activation, own_loss
 from chainrule.network.rows import is_row
 from chainrule.training import Checkpointer, EvaluationJournal, History
@@ -133,31 +134,43 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         self._forget()
         return self.network_
 
-    def _first_weights(self, layout: Layout, X: Any) -> np.ndarray:
-        """The initialiser's; or Glorot & Bengio's bound for weights and biases alike, drawn as scikit-learn draws them,
-        layer by layer."""
-        name = initialiser_of(self)
+    def _first_weights(self, layout: Layout, rows: Callable[[], Any]) -> np.ndarray:
+        """The initialiser's, which may want the rows; or Glorot & Bengio's bound for weights and biases alike, drawn as
+        scikit-learn draws them, layer by layer."""
+        name = initialiser_of(self, layout)
         if name != "auto":
-            return layout.first_weights(self._random_state, name, X).astype(X.dtype, copy=False)
+            return layout.first_weights(self._random_state, name, self._ranges(layout, rows))
         w = np.empty(layout.K)
-        rows = [layer.activation for layer in layout.layers[:-1]]
+        sigmas = [layer.activation for layer in layout.layers[:-1]]
         # The output has the bound of the last hidden layer; of one that there would be, where there is none.
-        rows += rows[-1:] or [layout.output if isinstance(self.activation, list) else get_activation(self.activation)]
-        for row, A, b in zip(rows, *layout.views(w), strict=True):
+        own = layout.output if isinstance(self.activation, list) else get_activation(self.activation)
+        sigmas += sigmas[-1:] or [own]
+        for row, A, b in zip(sigmas, *layout.views(w), strict=True):
             bound = np.sqrt((2.0 if row.name == "sigmoid" else 6.0) / sum(A.shape))
             A[...] = self._random_state.uniform(-bound, bound, A.shape)
             b[...] = self._random_state.uniform(-bound, bound, b.shape)
-        return w.astype(X.dtype, copy=False)
+        return w
+
+    def _ranges(self, layout: Layout, rows: Callable[[], Any]) -> Callable[[np.ndarray, int], Any]:
+        """What comes to a layer, whose layers below are those to start from, as far as there are any."""
+
+        def ranges(w: np.ndarray, l: int) -> tuple[np.ndarray, np.ndarray]:
+            net = Network.from_layout(layout, w.copy())
+            if self.start_from is not None:
+                copy_layers(self.start_from, net)
+            return input_ranges(layout, net.w, rows(), l)
+
+        return ranges
 
     def _layout(self, sizes: list[int]) -> Layout:
         return Layout.of(sizes, self.activation, self.out_activation_)
 
-    def _initialize(self, sizes: list[int], X: Any) -> None:
+    def _initialize(self, sizes: list[int], dtype: Any, rows: Callable[[], Any]) -> None:
         self.n_iter_ = 0
         self.t_ = 0
         layout = self._layout(sizes)
         self.n_layers_ = layout.L + 1
-        self.network_ = Network.from_layout(layout, self._first_weights(layout, X))
+        self.network_ = Network.from_layout(layout, self._first_weights(layout, rows).astype(dtype, copy=False))
         if self.start_from is not None:
             copy_layers(self.start_from, self.network_)
         self._forget()
@@ -190,7 +203,8 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         given = self._given(checked_X, Y, sample_weight, job.sets, ready)
         with self._keep_checkpoints(job, given, asked):
-            self._make_ready(first, ready, sizes, checked_X)
+            counted = partial(self._counted, checked_X, Y, weights, incremental)
+            self._make_ready(first, ready, sizes, checked_X.dtype, counted)
             check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
             fit_by = {"lbfgs": fit_lbfgs, **dict.fromkeys(SECOND_ORDER, fit_second_order)}
             way = fit_by.get(solver_name(self), fit_stochastic)
@@ -206,14 +220,21 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
             raise ValueError(NON_FINITE)
         return self
 
-    def _make_ready(self, first: bool, ready: bool, sizes: list[int], X: Any) -> None:
+    def _counted(self, X: Any, Y: np.ndarray, weights: Any, incremental: bool) -> Any:
+        """The rows whose weight is not 0, if there are any."""
+        weights = self._class_weights(Y, weights, incremental)
+        if weights is None or np.all(weights) or not np.any(weights):
+            return X
+        return X[np.flatnonzero(weights)]
+
+    def _make_ready(self, first: bool, ready: bool, sizes: list[int], dtype: Any, rows: Callable[[], Any]) -> None:
         """The network that the fit moves: a new one, or the one that is there if it fits."""
         if first:
-            self._initialize(sizes, X)
+            self._initialize(sizes, dtype, rows)
             return
         self._go_on(sizes)
         if ready:  # draw and forget: what follows draws as in a fit without `initialize`
-            self._first_weights(self.network_.layout, X)
+            self._first_weights(self.network_.layout, rows)
 
     def _go_on(self, sizes: list[int]) -> None:
         """Take the network that is there, with the activations that are asked for now."""
@@ -312,7 +333,7 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         check_settings(self)
         X, _, _, sizes = self._prepare(X, y, None)
         self._random_state = check_random_state(self.random_state)
-        self._initialize(sizes, X)
+        self._initialize(sizes, X.dtype, lambda: X)
         self._is_ready = True
         return self
 

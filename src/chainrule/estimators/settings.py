@@ -188,7 +188,8 @@ def check_settings(model: Any) -> None:
     else:
         Descent.of(model)
         schedule_of(model)
-    initialiser_of(model)
+    if model.initialiser != "auto":
+        get_initialiser(model.initialiser)
     hidden = np.size(model.hidden_layer_sizes)
     dropout_rates(model, hidden)
     _check_frozen(model, hidden + 1)
@@ -198,11 +199,13 @@ def check_settings(model: Any) -> None:
         )
 
 
-def initialiser_of(model: Any) -> str:
-    """The name of the initialiser; "auto" where weights are drawn as scikit-learn does. The solver may prefer one."""
-    if model.initialiser != "auto":
-        return get_initialiser(model.initialiser).name
-    return second_order(model)[0].initialiser if solver_name(model) in SECOND_ORDER else "auto"
+def initialiser_of(model: Any, layout: Layout) -> str:
+    """The name of the initialiser; "auto" where weights are drawn as scikit-learn does. A solver may prefer one, where
+    all hidden layers squash what comes to them."""
+    if model.initialiser != "auto" or solver_name(model) not in SECOND_ORDER:
+        return model.initialiser
+    squash = all(layer.activation.squashes for layer in layout.layers[:-1])
+    return second_order(model)[0].initialiser if squash else "auto"
 
 
 def second_order(model: Any) -> tuple[SecondOrder, dict[str, float], float]:

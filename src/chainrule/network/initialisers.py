@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.tables import find, table
 
-# (generator, least and largest value of each input, units) to (A_l, b_l).
+# (generator, the least and the largest value of each input, units) to (A_l, b_l).
 Spread = Callable[[Any, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
@@ -18,7 +18,8 @@ Spread = Callable[[Any, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarr
 class Initialiser:
     """One initialiser: A_l has independent entries of standard deviation `deviation(fan_in, fan_out)`; biases are 0.
 
-    One with `spread` lays the units of hidden layers over the rows that they are to see instead; its output is drawn.
+    One with `spread` makes A_l and b_l of hidden layers together instead, from the ranges of what comes to them; the
+    output layer, which has nothing to spread, is drawn.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Initialiser:
     aliases: tuple[str, ...] = ()
     spread: Spread | None = None
 
-    def draw(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+    def draw(self, rng: Any, fan_in: int, fan_out: int) -> np.ndarray:
         """A matrix of D_{l-1} × D_l = fan_in × fan_out weights from `rng`.
 
         >>> get_initialiser("zeros").draw(np.random.default_rng(0), 1, 2)
@@ -55,8 +56,11 @@ def _lecun(fan_in: int, fan_out: int) -> float:
 
 
 def _nguyen_widrow(rng: Any, low: np.ndarray, high: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where its sum is 0 each unit has a plane across the box low … high, in a direction of its own; their distances
-    from the middle are even, and together they bend everywhere in it.
+    """h units over the box of n inputs, low … high: together they bend everywhere in it.
+
+    With x' = (x − middle)/half, whose box is −1 … 1, unit j has the score s (u_j · x' + t_j): u_j a random direction of
+    length 1, s = 0.7 h^{1/n} the steepness, t_1 … t_h even steps from −1 to 1, with the sign of u_j's first number.
+    An input that never changes counts for nothing: its half is taken as 1.
 
     >>> A, b = _nguyen_widrow(np.random.default_rng(0), np.array([0.0]), np.array([8.0]), 5)
     >>> np.sort(-b / A[0]).tolist()
@@ -65,7 +69,7 @@ def _nguyen_widrow(rng: Any, low: np.ndarray, high: np.ndarray, units: int) -> t
     middle = low / 2 + high / 2
     half = np.where(high > low, high / 2 - low / 2, 1.0)
     steepness = 0.7 * units ** (1 / len(low))
-    A = rng.standard_normal((len(low), units))
+    A = rng.standard_normal((len(low), units))  # of normal numbers every direction is as likely
     A *= steepness / np.linalg.norm(A, axis=0)
     b = steepness * np.sign(A[0]) * (np.linspace(-1, 1, units) if units > 1 else 0.0)
     A /= half[:, None]

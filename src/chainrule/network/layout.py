@@ -6,7 +6,7 @@ number that the compiled engine computes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,9 @@ from .activations import Activation, get_activation
 from .initialisers import get_initialiser
 from .layers import Dense
 from .losses import Loss, uses_link
+
+# (w, l) to the least and the largest value of each input of layer l.
+Ranges = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 class Views(Sequence):
@@ -150,20 +153,23 @@ class Layout:
                 )
         return start + int(np.ravel_multi_index(rest, shape))
 
-    def first_weights(self, rng: Any, initialiser: Any = "auto", X: Any = None) -> np.ndarray:
-        """A starting w (float64): A_l from its initialiser ("auto": the one that its activation names), b_l = 0.
+    def first_weights(self, rng: Any, initialiser: Any = "auto", ranges: Ranges | None = None) -> np.ndarray:
+        """A starting w (float64): A_l from its initialiser ("auto": the one that its activation names), b_l = 0 but
+        where the initialiser makes both.
 
-        An initialiser that lays units over the rows that they are to see wants these, X (N × D_0; it may be sparse).
+        rng : a NumPy Generator or RandomState
+        ranges : w and l to the least and the largest value of each input of layer l, the layers below it being in w
+            already; for initialisers that want them, and a ValueError where these get none
         """
         w = np.zeros(self.K)
-        for layer, A, b in zip(self.layers, *self.views(w), strict=True):
+        for l, (layer, A, b) in enumerate(zip(self.layers, *self.views(w), strict=True), 1):
             row = get_initialiser(layer.activation.initialiser if initialiser == "auto" else initialiser)
-            if row.spread is None or layer is self.layers[-1]:
+            if row.spread is None or l == self.L:
                 A[...] = row.draw(rng, layer.inputs, layer.outputs)
-                continue
-            low, high = _ranges(X, layer.inputs, row.name)
-            A[...], b[...] = row.spread(rng, low, high, layer.outputs)
-            X = layer.activation(X @ A + b)
+            elif ranges is None:
+                raise ValueError(f"the initialiser {row.name!r} lays units over the rows that they are to see: give X")
+            else:
+                A[...], b[...] = row.spread(rng, *ranges(w, l), layer.outputs)
         return w
 
     def formula(self) -> str:
@@ -180,22 +186,6 @@ class Layout:
             elif l < self.L:
                 inner = f"({inner})"
         return f"ŷ = {inner}"
-
-
-def _ranges(X: Any, inputs: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest value of each column of X, which the initialiser of this name wants."""
-    if X is None:
-        raise ValueError(f"the initialiser {name!r} lays units over the rows that they are to see: give X")
-    X = X if hasattr(X, "toarray") else np.asarray(X, float)
-    if X.ndim != 2 or X.shape[1] != inputs or not X.shape[0]:
-        raise ValueError(f"X must be rows × {inputs} for the initialiser {name!r}, got shape {X.shape}")
-    low, high = (
-        np.ravel(ends.toarray() if hasattr(ends, "toarray") else ends).astype(float)
-        for ends in (X.min(axis=0), X.max(axis=0))
-    )
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
-        raise ValueError(f"X must be finite for the initialiser {name!r}, got NaN or infinity")
-    return low, high
 
 
 def _check_sizes(sizes: Sequence[int]) -> list[int]:
