@@ -30,7 +30,7 @@ ROUNDS = 5
 # A turn lasts about so long, and what runs before any is measured: a run finds out meanwhile how many threads pay, and
 # what the first call wants compiled other processes may still be at.
 TURN_SECONDS, WARMING_SECONDS = 0.2, 0.5
-# What is measured -> (value, "≤" or "≥", goal, unit)
+# What is measured -> (value, "≤" or "≥", goal, unit); a sign of "" has no goal: another line is to be read by it
 Line = tuple[str, float, str, float, str]
 
 DIGITS = """
@@ -221,7 +221,8 @@ def memory() -> Iterator[Line]:
 
 
 def at_once() -> Iterator[Line]:
-    """Twelve fits as a grid search with two threads, beside one after another."""
+    """Twelve fits as a grid search with two threads, beside one after another; and what two cores make, in the same
+    turns, of the engine's part of them."""
     from sklearn.datasets import load_digits
 
     from chainrule import MLPClassifier
@@ -233,12 +234,26 @@ def at_once() -> Iterator[Line]:
         MLPClassifier(alpha=alpha, max_iter=60, random_state=0, n_threads=1).fit(X, y)
 
     alphas = list(np.logspace(-6, 0, 12))
+    trainings = [chainrule_epoch(WORKLOADS["digits"], 1) for _ in alphas]
 
-    def together() -> None:
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(fit, alphas))
+    def alone(work: Callable, on: list) -> Callable[[], object]:
+        return lambda: [work(one) for one in on]
 
-    one, two = side_by_side(lambda: [fit(alpha) for alpha in alphas], together, rounds=2 * ROUNDS)
+    def together(work: Callable, on: list) -> Callable[[], object]:
+        def run() -> None:
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(work, on))
+
+        return run
+
+    def train(epochs: Callable) -> None:
+        epochs(60)
+
+    one, two, bare_one, bare_two = side_by_side(
+        alone(fit, alphas), together(fit, alphas), alone(train, trainings), together(train, trainings),
+        rounds=2 * ROUNDS,
+    )  # fmt: skip
+    yield "12 trainings of the engine alone, likewise", bare_two / bare_one, "", 0.0, ""
     yield "12 fits by 2 threads / one after another", two / one, "≤", 0.55, ""
 
 
@@ -317,9 +332,10 @@ def main() -> int:
     found = []
     for name in given.names or CHECKS:
         for words, value, sign, goal, unit in CHECKS[name]():
-            met = value <= goal if sign == "≤" else value >= goal
+            met = {"≤": value <= goal, "≥": value >= goal, "": True}[sign]
+            aim = f"goal {sign} {goal:<8.3g}{'met' if met else 'MISSED'}" if sign else ""
             found.append({"what": words, "value": value, "goal": f"{sign} {goal:g}", "unit": unit, "met": met})
-            print(f"{words:58}{value:9.3g} {unit:3} goal {sign} {goal:<8.3g}{'met' if met else 'MISSED'}", flush=True)
+            print(f"{words:58}{value:9.3g} {unit:3} {aim}".rstrip(), flush=True)
     if given.json:
         Path(given.json).write_text(json.dumps(found, indent=1), encoding="utf-8")
     return 0 if all(line["met"] for line in found) else 1
