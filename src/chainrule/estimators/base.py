@@ -137,7 +137,7 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
     def _first_weights(self, layout: Layout, rows: Callable[[], Any]) -> np.ndarray:
         """The initialiser's, which may want the rows; or Glorot & Bengio's bound for weights and biases alike, drawn as
         scikit-learn draws them, layer by layer."""
-        name = initialiser_of(self, layout)
+        name = initialiser_of(self)
         if name != "auto":
             return layout.first_weights(self._random_state, name, self._ranges(layout, rows))
         w = np.empty(layout.K)

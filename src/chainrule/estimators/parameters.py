@@ -91,8 +91,8 @@ _SCIKIT_LEARN = [
 
 _MORE = [
     Parameter("initialiser", "auto", [str],
-              "Where first weights come from. 'auto' draws them as scikit-learn does, biases too; with hidden layers "
-              "of sigmoid, tanh or softsign levenberg_marquardt and trainlm begin with 'nguyen_widrow', which lays the "
+              "Where first weights come from. 'auto' draws them as scikit-learn does, biases too, but for "
+              "levenberg_marquardt and trainlm: these begin with 'nguyen_widrow', which lays the "
               "units of hidden layers over the ranges of what comes to them, for all rows of X whose weight is not 0, "
               "held-out ones too (partial_fit: those of its first call). The other names of the initialisers "
               "('he_normal', 'lecun_normal' …) draw weights; biases start at 0.",

@@ -199,13 +199,11 @@ def check_settings(model: Any) -> None:
         )
 
 
-def initialiser_of(model: Any, layout: Layout) -> str:
-    """The name of the initialiser; "auto" where weights are drawn as scikit-learn does. A solver may prefer one, where
-    all hidden layers squash what comes to them."""
+def initialiser_of(model: Any) -> str:
+    """The name of the initialiser; "auto" where weights are drawn as scikit-learn does. The solver may prefer one."""
     if model.initialiser != "auto" or solver_name(model) not in SECOND_ORDER:
         return model.initialiser
-    squash = all(layer.activation.squashes for layer in layout.layers[:-1])
-    return second_order(model)[0].initialiser if squash else "auto"
+    return second_order(model)[0].initialiser
 
 
 def second_order(model: Any) -> tuple[SecondOrder, dict[str, float], float]:

@@ -42,7 +42,6 @@ class Activation:
     rowwise: bool = False
     formula: str = ""
     ranges: Mapping[str, Interval] = field(default_factory=dict, hash=False)
-    squashes: bool = False  # whether it goes from one limit to another, as tanh does
 
     def __call__(self, z):
         return self.value(z, **self.parameters)
@@ -126,11 +125,8 @@ ACTIVATIONS = table(
             "handout 2; Verhulst 1845",
             ("logistic",),
             formula="1 / (1 + e^{-z})",
-            squashes=True,
         ),
-        Activation(
-            "tanh", lambda z: np.tanh(z), lambda z, a: 1.0 - a * a, "handout 2", formula="tanh z", squashes=True
-        ),
+        Activation("tanh", lambda z: np.tanh(z), lambda z, a: 1.0 - a * a, "handout 2", formula="tanh z"),
         Activation(
             "relu",
             lambda z: np.maximum(z, 0.0),
@@ -174,7 +170,6 @@ ACTIVATIONS = table(
             lambda z, a: 1.0 / np.square(1.0 + np.abs(z)),
             "Turian, Bergstra & Bengio 2009",
             formula="z / (1 + |z|)",
-            squashes=True,
         ),
         Activation(
             "gelu",

@@ -36,7 +36,7 @@ class SecondOrder:
     aliases : other names for it
     note : where other libraries differ
     keeps_matrix : whether it keeps K × K numbers
-    initialiser : of the networks that it fits, where none is asked for and all their hidden layers squash
+    initialiser : of the networks that it fits, where none is asked for
     """
 
     name: str
