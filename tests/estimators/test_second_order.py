@@ -9,7 +9,7 @@ import scipy.sparse
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
-from sklearn.utils.estimator_checks import check_class_weight_classifiers, parametrize_with_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import chainrule as cr
 from chainrule import MLPClassifier, MLPRegressor
@@ -408,33 +408,12 @@ def test_there_is_no_partial_fit(solver):
 # ---------------------------------------------------------------- scikit-learn's checks
 
 
-def known(estimator):
-    """A check that a solver does not pass by its defaults, and why; with a larger mu it does, see below.
-
-    trainlm's mu is a number in the scale of E, which is a sum over weighted rows: a weight of 1000 is a row 1000 times,
-    as scikit-learn wants it. So many rows make the curvature so large that a mu of 0.001 is none, and the first step of
-    Gauss and Newton, which lowers E, goes to weights of 1800: hidden units without a slope, where a thousand steps are
-    too few.
-    """
-    if isinstance(estimator, MLPClassifier) and estimator.solver in (LM, "trainlm"):
-        return {"check_class_weight_classifiers": "weights of 1000 want a mu in their scale, not trainlm's 0.001"}
-    return {}
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("mu", [10.0, 100.0])
-def test_large_class_weights_want_a_mu_in_their_scale(mu):
-    check_class_weight_classifiers("MLPClassifier", MLPClassifier(8, solver=(LM, {"mu": mu})))
-
-
 # Few steps: on 15 rows that a network fits to rounding, more of newton_cg's make a difference of that rounding.
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks(
     [MLPRegressor(hidden_layer_sizes=8, solver=name, max_iter=5) for name in SECOND_ORDER]
     + [MLPClassifier(8, solver=name, max_iter=5) for name, row in SECOND_ORDER.items() if row.needs != "residuals"],
-    expected_failed_checks=known,
 )
 def test_an_estimator_check_of_scikit_learn_passes(estimator, check):
     check(estimator)
