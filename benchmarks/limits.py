@@ -334,7 +334,9 @@ def main() -> int:
         for words, value, sign, goal, unit in CHECKS[name]():
             met = {"≤": value <= goal, "≥": value >= goal, "": True}[sign]
             aim = f"goal {sign} {goal:<8.3g}{'met' if met else 'MISSED'}" if sign else ""
-            found.append({"what": words, "value": value, "goal": f"{sign} {goal:g}", "unit": unit, "met": met})
+            found.append(
+                {"what": words, "value": value, "goal": f"{sign} {goal:g}" if sign else "", "unit": unit, "met": met}
+            )
             print(f"{words:58}{value:9.3g} {unit:3} {aim}".rstrip(), flush=True)
     if given.json:
         Path(given.json).write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -9,7 +9,7 @@ import scipy.sparse
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_class_weight_classifiers, parametrize_with_checks
 
 import chainrule as cr
 from chainrule import MLPClassifier, MLPRegressor
@@ -406,6 +406,13 @@ def test_there_is_no_partial_fit(solver):
 
 
 # ---------------------------------------------------------------- scikit-learn's checks
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("mu", [10.0, 100.0])
+def test_large_class_weights_may_have_a_mu_in_their_scale(mu):
+    check_class_weight_classifiers("MLPClassifier", MLPClassifier(8, solver=(LM, {"mu": mu})))
 
 
 # Few steps: on 15 rows that a network fits to rounding, more of newton_cg's make a difference of that rounding.

@@ -183,9 +183,8 @@ class Plan:
                 if m * D > _WORTH_CUTTING:
                     parts = 2 * max(1, round(m * D / (2 * PIECE_SIZE))) if is_weight else 1
                     # A_lᵀ is packed by blocks of `lanes` lines; there is none of A_1
-                    found += _cut(
-                        start, (m, D), parts, lanes if l > 0 else _lines_together(D, lanes), (is_weight, l, -1)
-                    )
+                    unit = lanes if l > 0 else _lines_together(D, lanes)
+                    found += _cut(start, (m, D), parts, unit, (is_weight, l, -1))
                 elif small and small[1:3] == [start, is_weight] and stop - small[0] <= 2 * _WORTH_CUTTING:
                     small[1], small[4] = stop, l
                 else:
@@ -198,13 +197,8 @@ class Plan:
         """The pieces of what belongs to groups of units."""
         found: list[list[int]] = []
         for p, (m, D, start, at_b) in enumerate(self.parts()):
-            found += _cut(
-                start,
-                (m, D),
-                max(1, round(m * D / PIECE_SIZE)),
-                lanes if p % 2 else _lines_together(D, lanes),
-                (1, p, p // 2),
-            )
+            unit = lanes if p % 2 else _lines_together(D, lanes)
+            found += _cut(start, (m, D), max(1, round(m * D / PIECE_SIZE)), unit, (1, p, p // 2))
             if p % 2 == 0:
                 found += _cut(at_b, (1, D), 1, 1, (0, p, p // 2))
         return found

@@ -203,7 +203,7 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         given = self._given(checked_X, Y, sample_weight, job.sets, ready)
         with self._keep_checkpoints(job, given, asked):
-            counted = partial(self._counted, checked_X, Y, weights, incremental)
+            counted = cache(partial(self._counted, checked_X, Y, weights, incremental))
             self._make_ready(first, ready, sizes, checked_X.dtype, counted)
             check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
             fit_by = {"lbfgs": fit_lbfgs, **dict.fromkeys(SECOND_ORDER, fit_second_order)}
