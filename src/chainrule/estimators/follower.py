@@ -45,10 +45,9 @@ class Shuffle:
         """The rows of the next epoch."""
         if not self._wanted:
             return np.empty(0, np.int64)
-        # As sklearn.utils.shuffle does it: a shuffled arange indexes the order of the epoch before.
-        moved = np.arange(len(self.now))
-        self._generator.shuffle(moved)
-        self.now = self.now[moved]
+        # sklearn.utils.shuffle has a shuffled arange index the order of the epoch before; the same swaps move that itself.
+        self.now = self.now.copy()
+        self._generator.shuffle(self.now)
         return self.now
 
 

@@ -136,9 +136,11 @@ def _stretch(training: Training, held: Held, count: int) -> list[Event]:
         sizes = [np.asarray(training.step_size(done + k), float) for k in range(count)]
         while len(orders) < count:
             orders.append(training.next_order())
-        of_steps = np.concatenate([np.full(run.steps_per_epoch, size) for size in sizes])
+        of_steps = np.empty((count, run.steps_per_epoch))
+        for k, size in enumerate(sizes):
+            of_steps[k] = size
         with np.errstate(all="ignore"):
-            tally = run.epochs(np.stack(orders), of_steps)
+            tally = run.epochs(np.array(orders), of_steps.ravel())
         if not (np.isfinite(tally).all() and np.isfinite(run.w).all()):
             raise DivergenceError(_advice(done + 1, float(tally[0, 0]), float(np.max(sizes[0]))))
         w, rows, parts = training.weights, run.n_rows, [(k + 1) / count for k in range(count)]
