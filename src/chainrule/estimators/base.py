@@ -33,7 +33,8 @@ from .looks import LooksMixin
 from .own_functions import check_functions
 from .second_order import fit_second_order
 from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, initialiser_of, own_generator, solver_name
-from .solvers import Job, fit_lbfgs, fit_stochastic
+from .solvers import Job, Said, fit_lbfgs, fit_stochastic
+from .starts import fit_starts
 from .transfer import copy_layers, layers_of
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
@@ -204,21 +205,31 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         given = self._given(checked_X, Y, sample_weight, job.sets, ready)
         with self._keep_checkpoints(job, given, asked):
             counted = cache(partial(self._counted, checked_X, Y, weights, incremental))
-            self._make_ready(first, ready, sizes, checked_X.dtype, counted)
-            check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
-            fit_by = {"lbfgs": fit_lbfgs, **dict.fromkeys(SECOND_ORDER, fit_second_order)}
-            way = fit_by.get(solver_name(self), fit_stochastic)
-            if way is not fit_lbfgs and not self._has_records():
-                self._start_records()
-            self.__dict__.pop("recording_", None)
-            if self.audit:
-                audit(self.network_, self._loss_row(), checked_X, self._smoothed(Y), float(self.alpha))
-            # minibatches are multiplied by tiles of our own
-            with nullcontext() if way is fit_stochastic else one_blas_thread():
-                way(self, checked_X, Y, weights, job)
+
+            def start() -> Said | None:
+                self._make_ready(first, ready, sizes, checked_X.dtype, counted)
+                return self._train(checked_X, Y, weights, job)
+
+            said = fit_starts(self, job, self.n_init if first and not incremental else 1, start)
+        if said is not None:
+            said()
         if not np.isfinite(self.network_.w).all():
             raise ValueError(NON_FINITE)
         return self
+
+    def _train(self, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said | None:
+        """Move the weights of the network that is there, by the solver's way."""
+        check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
+        fit_by = {"lbfgs": fit_lbfgs, **dict.fromkeys(SECOND_ORDER, fit_second_order)}
+        way = fit_by.get(solver_name(self), fit_stochastic)
+        if way is not fit_lbfgs and not self._has_records():
+            self._start_records()
+        self.__dict__.pop("recording_", None)
+        if self.audit:
+            audit(self.network_, self._loss_row(), X, self._smoothed(Y), float(self.alpha))
+        # minibatches are multiplied by tiles of our own
+        with nullcontext() if way is fit_stochastic else one_blas_thread():
+            return way(self, X, Y, weights, job)
 
     def _counted(self, X: Any, Y: np.ndarray, weights: Any, incremental: bool) -> Any:
         """The rows whose weight is not 0, if there are any."""
@@ -299,6 +310,11 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
             return nullcontext()
         if self.warm_start:
             raise ValueError("checkpoint keeps one fit from its beginning; it does not go with warm_start=True")
+        if self.n_init > 1:
+            raise ValueError(
+                f"checkpoint keeps one training, and n_init={self.n_init} makes several; fit models with different "
+                "random_state, each with a checkpoint of its own"
+            )
         every = check_every(asked["every"])
         self._random_state = own_generator(self.random_state)
         parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in _NOT_COMPARED}

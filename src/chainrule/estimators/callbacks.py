@@ -85,6 +85,7 @@ class FitTasks:
     fitted : gives the attributes that make a copy of the estimator predict as if training had stopped now; its arrays
         must not move afterwards
     metadata : what came beside X and y by name, `sample_weight` for one
+    parent : the task of the whole fit where this is one of its starts, as `fit_starts` makes it
 
     An epoch's context has our `event`, so that scikit-learn's callbacks can read it too.
     """
@@ -97,10 +98,15 @@ class FitTasks:
         n_epochs: int,
         fitted: Callable[[], Mapping[str, Any]],
         metadata: Mapping[str, Any] | None = None,
+        parent: Any = None,
     ):
         self._estimator, self._fitted = estimator, fitted
         self._given = {"estimator": estimator, "X": X, "y": y, "metadata": dict(metadata or {})}
-        self._fit = estimator._init_callback_context(max_subtasks=n_epochs)
+        if parent is None:
+            self._fit = estimator._init_callback_context(max_subtasks=n_epochs)
+        else:
+            self._fit = parent.subcontext(task_name="start", max_subtasks=n_epochs)
+        self.stopped = False  # by a callback
         # Without callbacks nobody asks for the epochs' tasks.
         self._watched = bool(getattr(estimator, "_skl_callbacks", []))
         self._n_epochs = n_epochs
@@ -125,6 +131,7 @@ class FitTasks:
         task, self._epoch = self._epoch, None
         task.event = event
         stop = task.call_on_fit_task_end(**self._given, reconstruction_attributes=self._attributes)
+        self.stopped = self.stopped or bool(stop)
         return stop and (getattr(task, "reason", "") or "a callback asked for it")
 
     def epochs_at_once(self) -> int:

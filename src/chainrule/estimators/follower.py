@@ -45,7 +45,7 @@ class Shuffle:
         """The rows of the next epoch."""
         if not self._wanted:
             return np.empty(0, np.int64)
-        # sklearn.utils.shuffle has a shuffled arange index the order of the epoch before; the same swaps move that itself.
+        # sklearn.utils.shuffle has a shuffled arange index the order before; the same swaps move that order itself.
         self.now = self.now.copy()
         self._generator.shuffle(self.now)
         return self.now

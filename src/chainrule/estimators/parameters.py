@@ -97,6 +97,11 @@ _MORE = [
               "held-out ones too (partial_fit: those of its first call). The other names of the initialisers "
               "('he_normal', 'lecun_normal' …) draw weights; biases start at 0.",
               "str"),
+    Parameter("n_init", 1, [_number(1, integer=True)],
+              "So many trainings, each from first weights of its own, drawn one after another; what is kept is the one "
+              "with the lowest loss_, with early_stopping the best score of the same held-out rows, of "
+              "bayesian_regularisation the largest evidence. A fit that goes on with weights that are there "
+              "(warm_start, partial_fit, initialize) is one.", "int ≥ 1"),
     Parameter("dropout", 0.0, [_number(0, 1), "array-like"],
               "The share of the outputs of each hidden layer that are 0 in a step, one number or one for each layer.",
               "float in [0, 1) or list"),
@@ -240,6 +245,8 @@ _ATTRIBUTES = [
     Attribute("n_layers_", "int", "L + 1: the inputs count as a layer."),
     Attribute("n_outputs_", "int", "D_L."),
     Attribute("out_activation_", "str", "'identity', 'logistic', 'softmax', 'exp' or 'ascending'."),
+    Attribute("starts_", "list of float", "What each of the n_init trainings ended at: its loss_, or what else tells "
+              "the better one (see n_init); NaN where its numbers overflowed."),
     Attribute("stopped_because_", "str", "Why the last fit ended, in words."),
     Attribute("n_features_in_", "int", "D_0."),
     Attribute("feature_names_in_", "array of str", "The names of the columns, where X has names."),

@@ -16,29 +16,25 @@ from chainrule.training import Event, Watched
 from chainrule.training.recording import Recorder, Where
 
 from .follower import NON_FINITE, Follower, Shuffle, sentence
-from .heldout import split_off
 from .settings import check_curvature, second_order, solver_name
-from .solvers import Job, train, warn_of_the_end
+from .solvers import Job, Said, said_of_the_end, train
 
 
-def fit_second_order(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None:
+def fit_second_order(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said | None:
     """Steps over all rows of the sum of the losses, its penalty ½ α Σ‖A_l‖² with it, as the solver's row makes them."""
     row, hyper, min_grad = second_order(model)
     check_curvature(row.name, row.needs, model._loss_row())
     net = model.network_
     if row.keeps_matrix:
         check_memory(row.name, net.K)
-    sets = job.sets
-    if model.early_stopping and not sets:
-        X, Y, weights, held = split_off(model, X, Y, weights)
-        sets = [held]
+    X, Y, weights = job.split(model, X, Y, weights)
     weights = model._class_weights(Y, weights, job.incremental)
     whole = SecondOrderRun(model, X, model._smoothed(Y), weights, row.solver, hyper, min_grad)
     try:
         whole.begin(job.checkpoint is not None and job.checkpoint.resuming)
         follower = Steps(model, Own(), whole.n_rows)
         outcome = train(
-            model, whole, sets, job, follower, model.max_iter, lambda epoch: 1.0, _recorded(model, whole),
+            model, whole, job, follower, model.max_iter, lambda epoch: 1.0, _recorded(model, whole),
             whole.report, whole.ended,
         )  # fmt: skip
     except DivergenceError as why:
@@ -46,7 +42,7 @@ def fit_second_order(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) 
     finally:
         net.w[...] = whole.w
     model.stopped_because_ = outcome.stopped_because
-    warn_of_the_end(outcome, model, solver_name(model))
+    return said_of_the_end(outcome, model, solver_name(model))
 
 
 def _recorded(model: Any, whole: SecondOrderRun) -> list[Any]:

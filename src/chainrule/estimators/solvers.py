@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,6 @@ from .follower import NON_FINITE, Follower, recorded, sentence, warn
 from .heldout import HeldOut, Watcher, _part, at_weights, split_off
 from .settings import Descent, plan_of, schedule_of
 
-INTERRUPTED = "Training interrupted by user."
 # Why a recording of lbfgs has points and no steps.
 _HIDDEN = "L-BFGS is SciPy's and hides its workspace; recording_ has the point of every iteration that is kept"
 
@@ -49,17 +49,45 @@ class Job:
     journal: EvaluationJournal | None = None
     objective: Any = None  # what the journal asks where it has no answer
     metadata: dict[str, Any] = field(default_factory=dict)
+    parts: tuple[Any, ...] = ()  # what is trained on and what is held out: of all starts the same
+    task: Any = None  # of the whole fit, for scikit-learn's callbacks, where it has several starts
+    title: str = ""  # which of them this is
+    limit: MaxTime | None = None
+    is_over: bool = False  # somebody ended the whole fit: Ctrl-C, or a callback
+
+    def split(self, model: Any, X: Any, Y: np.ndarray, weights: Any) -> tuple[Any, np.ndarray, Any]:
+        """(X, Y, weights to train on), the rest in `sets`: drawn by the first start."""
+        if model.early_stopping and not (self.sets or self.parts):
+            self.parts = split_off(model, X, Y, weights)
+        if not self.parts:
+            return X, Y, weights
+        *trained, held = self.parts
+        self.sets = [held]
+        return trained[0], trained[1], trained[2]
+
+    def time_limit(self, model: Any) -> list[MaxTime]:
+        """The rule of `max_time`, if there is one: the starts of a fit share it."""
+        if self.limit is None and model.max_time:
+            self.limit = MaxTime(model.max_time)
+        return [] if self.limit is None else [self.limit]
+
+    def bar(self, model: Any) -> AbstractContextManager[ProgressBar | None]:
+        """The progress bar, where one is asked for."""
+        words = [type(model).__name__, *([self.title] if self.title else [])]
+        return ProgressBar(", ".join(words)) if model.progress else nullcontext()
 
 
-def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None:
-    """Minibatches, epoch by epoch."""
+# What warns of how a training ended, once the fit is over.
+Said = Callable[[], Any]
+INTERRUPTED = partial(warn, "Training interrupted by user.")
+
+
+def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said | None:
+    """Minibatches, epoch by epoch; returns what there is to be said of their end."""
     descent = (model._descent if job.incremental else None) or Descent.of(model)
     if job.incremental:
         _check_incremental(model)
-    sets = job.sets
-    if model.early_stopping and not sets:
-        X, Y, weights, held = split_off(model, X, Y, weights)
-        sets = [held]
+    X, Y, weights = job.split(model, X, Y, weights)
     weights = model._class_weights(Y, weights, job.incremental)
     w = model.network_.w
     X = dense_if_small(X, w.dtype)
@@ -73,23 +101,22 @@ def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) ->
         follower = Follower(model, descent, engine_run.n_rows)
         sizes = lambda epoch: descent.sizes(schedule, epoch, n_epochs, per_epoch)  # noqa: E731
         sizes, first = recorded(model, engine_run, rows, follower.order, sizes)
-        outcome = train(model, engine_run, sets, job, follower, n_epochs, sizes, first)
+        outcome = train(model, engine_run, job, follower, n_epochs, sizes, first)
         descent.state, descent.t = engine_run.state.copy(), engine_run.t
     model._descent = descent
     model.stopped_because_ = outcome.stopped_because
     # Where a schedule is laid out over all epochs, to have done them all is no failure.
-    warn_of_the_end(outcome, model, "Stochastic Optimizer", not job.incremental and schedule is None)
+    return said_of_the_end(outcome, model, "Stochastic Optimizer", not job.incremental and schedule is None)
 
 
-def warn_of_the_end(outcome: Outcome, model: Any, who: str, may_be_short: bool = True) -> None:
-    """Say that a fit was interrupted, or (where that means it was too short) that all its iterations were made."""
+def said_of_the_end(outcome: Outcome, model: Any, who: str, may_be_short: bool = True) -> Said | None:
+    """That a fit was interrupted, or (where that means it was too short) that all its iterations were made."""
     if outcome.interrupted:
-        warn(INTERRUPTED)
-    elif may_be_short and outcome.stopped_because.startswith("all "):
-        warn(
-            f"{who}: Maximum iterations ({model.max_iter}) reached and the optimization hasn't converged yet.",
-            ConvergenceWarning,
-        )
+        return INTERRUPTED
+    if may_be_short and outcome.stopped_because.startswith("all "):
+        said = f"{who}: Maximum iterations ({model.max_iter}) reached and the optimization hasn't converged yet."
+        return partial(warn, said, ConvergenceWarning)
+    return None
 
 
 def _check_incremental(model: Any) -> None:
@@ -119,7 +146,6 @@ def _batch_size(model: Any, N: int) -> int:
 def train(
     model: Any,
     engine_run: Any,
-    sets: list[HeldOut],
     job: Job,
     follower: Follower,
     n_epochs: int,
@@ -133,20 +159,21 @@ def train(
     first : rules that come before all others; report : adds to what held-out rows say the numbers that the method
     itself has; ended : the method's own rule
     """
-    watch: Callable[[np.ndarray], Watched] | None = Watcher(model, sets) if sets else None
+    watch: Callable[[np.ndarray], Watched] | None = Watcher(model, job.sets) if job.sets else None
     if report is not None:
         looked, said = watch, report
         watch = lambda w: said(looked(w) if looked is not None else Watched(decides=False))  # noqa: E731
-    tasks = FitTasks(model, job.X, job.y, n_epochs, lambda: _fitted(model, engine_run), job.metadata)
+    tasks = FitTasks(model, job.X, job.y, n_epochs, lambda: _fitted(model, engine_run), job.metadata, job.task)
     training = Training(engine_run, n_epochs, tasks.before(follower.order), step_size, watch)
     if model.early_stopping and np.isfinite(model.best_validation_score_):
         training.progress.start_from(Watched(score=model.best_validation_score_), engine_run.w)
     model.n_iter_ = 0
-    rules: list[Any] = [*first, follower, tasks, *([ended] if ended is not None else [])]
-    rules += [MaxTime(model.max_time)] if model.max_time else []
-    with ProgressBar(type(model).__name__) if model.progress else nullcontext() as drawn:
+    rules: list[Any] = [*first, follower, tasks, *([ended] if ended is not None else []), *job.time_limit(model)]
+    with job.bar(model) as drawn:
         try:
-            return run(training, drawn, rules, job.checkpoint)
+            outcome = run(training, drawn, rules, job.checkpoint)
+            job.is_over = outcome.interrupted or tasks.stopped
+            return outcome
         except DivergenceError as why:
             if not model.early_stopping:
                 raise ValueError(f"{NON_FINITE} {sentence(why)}") from why
@@ -165,7 +192,7 @@ def _fitted(model: Any, engine_run: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------- L-BFGS
 
 
-def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None:
+def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said | None:
     """L-BFGS over all rows: SciPy's, on the mean loss and its penalty, in float64 whatever the width of w."""
     import scipy.optimize
     from sklearn.utils.optimize import _check_optimize_result
@@ -174,11 +201,11 @@ def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None
     weights = model._class_weights(Y, weights, job.incremental)
     objective = _MeanError(model, X, model._smoothed(Y), weights)
     watch = Watcher(model, job.sets) if job.sets else None
-    tasks = FitTasks(model, job.X, job.y, model.max_iter, lambda: _fitted(model, net), job.metadata)
-    follower = _Iterations(model, objective, net.w.astype(np.float64), tasks, watch)
+    tasks = FitTasks(model, job.X, job.y, model.max_iter, lambda: _fitted(model, net), job.metadata, job.task)
+    follower = _Iterations(model, objective, net.w.astype(np.float64), [tasks, *job.time_limit(model)], watch)
     with ExitStack() as stack:
         stack.callback(tasks.end)
-        follower.drawn = stack.enter_context(ProgressBar(type(model).__name__)) if model.progress else None
+        follower.drawn = stack.enter_context(job.bar(model))
         job.objective = objective
         try:
             found = scipy.optimize.minimize(
@@ -186,17 +213,20 @@ def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> None
                 options={"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol},
             )  # fmt: skip
         except KeyboardInterrupt:
-            warn(INTERRUPTED)
             net.w[:], model.n_iter_, model.stopped_because_ = follower.x, follower.n_iter, "you interrupted it"
-            return
+            job.is_over = True
+            return INTERRUPTED
+    job.is_over = tasks.stopped
     if not (np.isfinite(found.fun) and np.isfinite(found.x).all()):
         net.w[:] = follower.x
-        raise ValueError(f"{NON_FINITE} The weights of the last good iteration were kept.")
-    model.n_iter_ = found.nit if follower.reason else _check_optimize_result("lbfgs", found, model.max_iter)
+        why = DivergenceError(f"L-BFGS ended where the loss is {found.fun}")
+        raise ValueError(f"{NON_FINITE} The weights of the last good iteration were kept.") from why
+    model.n_iter_ = min(found.nit, model.max_iter)
     model.stopped_because_ = follower.reason or str(found.message)
     net.w[:] = found.x
     penalty = objective.penalty(found.x)
     model.loss_ = model._reporter()(float(found.fun) - penalty, penalty)
+    return None if follower.reason else partial(_check_optimize_result, "lbfgs", found, model.max_iter)
 
 
 class _MeanError:
@@ -238,15 +268,15 @@ class _MeanError:
 class _Iterations:
     """What is kept of every iteration of L-BFGS: its point, for Ctrl-C; its loss, for history, bar and callbacks."""
 
-    def __init__(self, model: Any, objective: _MeanError, x: np.ndarray, tasks: FitTasks, watch: Watcher | None):
+    def __init__(self, model: Any, objective: _MeanError, x: np.ndarray, rules: list[Any], watch: Watcher | None):
         self.model, self.objective, self.x, self.watch = model, objective, x, watch
         self.n_iter, self.reason, self._reported = 0, "", model._reporter()
         self.drawn: ProgressBar | None = None
         if model.record:
             model.recording_ = Recording(why_not=_HIDDEN)
             model.recording_.note(0, ({"t": 0}, {"w": x}))
-        self._begin = tasks.before(lambda: np.empty(0))
-        self._consumers: list[Any] = [tasks, *([MaxTime(model.max_time)] if model.max_time else [])]
+        self._begin = rules[0].before(lambda: np.empty(0))
+        self._consumers = rules  # the tasks first
         self._seen, self._start = len(model.history_), time.perf_counter()
         self._begin()
 

@@ -81,7 +81,10 @@ class MaxTime:
         if not self.seconds > 0:
             raise ValueError(f"the time limit must be a number of seconds > 0, got {self.seconds!r}")
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the time has passed."""
+        return time.monotonic() - self._start >= self.seconds
+
     def __call__(self, event: Event) -> str | None:
-        if time.monotonic() - self._start >= self.seconds:
-            return f"the time limit of {self.seconds:g} s was reached"
-        return None
+        return f"the time limit of {self.seconds:g} s was reached" if self.is_over else None

@@ -37,6 +37,7 @@ class SecondOrder:
     note : where other libraries differ
     keeps_matrix : whether it keeps K × K numbers
     initialiser : of the networks that it fits, where none is asked for
+    best_by : which of the numbers that it reports is larger for a better fit; nothing: none, the loss is smaller
     """
 
     name: str
@@ -51,6 +52,7 @@ class SecondOrder:
     note: str = ""
     keeps_matrix: bool = False
     initialiser: str = "auto"
+    best_by: str = ""
 
     def hyperparameters(self, given: Mapping[str, Any], others: Any = ()) -> dict[str, float]:
         """The defaults with the given ones in place; unknown names and numbers out of range are errors.
@@ -112,7 +114,7 @@ SECOND_ORDER: dict[str, SecondOrder] = table([
         "without groups, α and β follow the evidence from the first step (hold = 0), and the first α is the whole "
         "(first = 1). Biases are penalised too. scikit-learn's BayesianRidge has two penalties of the same "
         "kind for linear models",
-        keeps_matrix=True,
+        keeps_matrix=True, best_by="evidence",
     ),
     SecondOrder(
         "scaled_conjugate_gradient", ScaledConjugateGradient, "gradient",
