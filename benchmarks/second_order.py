@@ -27,6 +27,8 @@ from chainrule.descent import SECOND_ORDER, get_method
 from chainrule.engine import Plan, Run
 from chainrule.network import get_loss
 
+# First weights that the estimator tries, with so many steps each: MATLAB's number of epochs.
+STARTS, STEPS = 4, 1000
 # The best of so many hand-picked penalties is what Bayesian regularisation is held against.
 ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 # An error this far below the variance of y is 0 to rounding: ratios of smaller ones mean nothing.
@@ -117,6 +119,20 @@ def by_minimize(method: str, initialiser: str | None = None, **options: Any) -> 
     return fit
 
 
+def by_starts(task: Task, seconds: float) -> Trial:
+    """The estimator's Levenberg-Marquardt from several first weights, one after another; watched by a callback."""
+    trial, start, half_variance = Trial(), time.perf_counter(), float(np.var(task.y)) / 2.0
+    model = cr.MLPRegressor(
+        hidden_layer_sizes=task.problem.hidden, activation=task.problem.activation, alpha=0.0, n_init=STARTS,
+        solver=("levenberg_marquardt", {"min_grad": 1e-12}), max_iter=STEPS, max_time=max(seconds, 1e-3),
+        random_state=task.seed,
+    )  # fmt: skip
+    model.set_callbacks(lambda event: trial.note(time.perf_counter() - start, event.loss / half_variance))
+    model.fit(task.X, task.y.ravel())
+    trial.test = task.test(model.predict)
+    return trial
+
+
 def by_adam(task: Task, seconds: float) -> Trial:
     """Minibatches of 200 rows (all, where there are fewer), a constant step size."""
     trial, N, start = Trial(), len(task.X), time.perf_counter()
@@ -202,6 +218,7 @@ def methods_for(problem: Problem) -> dict[str, Callable[[Task, float], Trial]]:
         found["Levenberg-Marquardt"] = by_minimize("levenberg_marquardt")
         found["the same, μ × ½ or × 4"] = by_minimize("levenberg_marquardt", mu_dec=0.5, mu_inc=4.0)
         found["the same, Glorot's weights"] = by_minimize("levenberg_marquardt", "auto")
+        found[f"the same, n_init={STARTS}"] = by_starts
         found["Newton-CG"] = by_minimize("newton_cg")
         if problem.keeps_jacobian:
             found["SciPy least_squares"] = by_least_squares
@@ -218,7 +235,7 @@ def run_problem(problem: Problem, seeds: int, limit: float) -> dict[str, list[Tr
     methods = methods_for(problem)
     trials: dict[str, list[Trial]] = {name: [] for name in methods}
     for fit in methods.values():
-        if fit.__qualname__.startswith(("by_minimize", "by_adam", "by_least")):
+        if not fit.__qualname__.startswith("by_sklearn"):
             fit(Task(problem, 0), 0.0)
     for seed in range(seeds):
         task = Task(problem, seed)
@@ -369,12 +386,11 @@ def plot(results: dict[str, dict[str, list[Trial]]], file: str) -> None:
     rows = -(-len(results) // columns)
     figure, panels = plt.subplots(rows, columns, figsize=(10, 3.2 * rows), squeeze=False, layout="constrained")
     names = list(dict.fromkeys(name for trials in results.values() for name in trials))
-    colours = dict(
-        zip(names, (RED, SKY, ORANGE, PURPLE, BLUE, GREEN, GREY, YELLOW, "#000000", "#7a4b1e"), strict=False)
-    )
+    colours = (RED, SKY, ORANGE, "#9e1f63", PURPLE, BLUE, GREEN, GREY, YELLOW, "#000000", "#7a4b1e", "#00695c")
+    colour_of = dict(zip(names, colours, strict=False))
     for axes, (problem, trials) in zip(panels.flat, results.items(), strict=False):
         for name, runs in trials.items():
-            _draw_runs(axes, name, runs, colours[name])
+            _draw_runs(axes, name, runs, colour_of[name])
         axes.set(xscale="log", yscale="log", title=problem, xlabel="seconds", ylabel="error")
     for axes in panels.flat[len(results) :]:
         axes.set_axis_off()
