@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
@@ -12,6 +13,7 @@ from sklearn.preprocessing import scale
 from chainrule import MLPClassifier, MLPRegressor
 from chainrule.descent import SECOND_ORDER, get_second_order
 from chainrule.engine.ranges import input_ranges
+from chainrule.network import Initialiser
 
 X = np.linspace(-1.0, 1.0, 60)[:, None]
 sine = np.sin(np.pi * X[:, 0])
@@ -95,6 +97,41 @@ def test_an_unknown_initialiser_is_named():
     for solver in ("adam", "levenberg_marquardt", "lbfgs"):
         with pytest.raises(ValueError, match="Did you mean 'nguyen_widrow'"):
             regressor(solver, initialiser="nguyen_widow").fit(X, sine)
+
+
+def test_a_row_of_ones_own_draws_them():
+    own = Initialiser("narrow", lambda fan_in, fan_out: 1e-6)
+    for solver in ("adam", "levenberg_marquardt", "lbfgs"):
+        model = regressor(solver, initialiser=own)
+        w = model.initialize(X, noisy).network_.w
+        assert 0 < np.max(np.abs(w)) < 1e-5
+        assert clone(model).initialize(X, noisy).network_.w.tolist() == w.tolist()
+    with pytest.raises(ValueError, match="'initialiser' parameter of MLPRegressor must be"):
+        regressor("adam", initialiser=lambda n, m: 1.0).fit(X, noisy)
+
+
+@pytest.mark.parametrize("solver", SECOND_ORDER)
+def test_a_network_that_is_a_constant_says_so(solver):
+    """Where inputs are not scaled, drawn weights leave every unit flat."""
+    far, flat = 1e3 * X + 7e4, regressor(solver, initialiser="glorot_uniform", hidden_layer_sizes=(6, 5), max_iter=3)
+    with pytest.warns(ConvergenceWarning, match=f"{solver} ended at a constant.*hidden layer 1 are where their slopes"):
+        flat.fit(far, sine)
+    assert np.ptp(flat.predict(far)) < 1e-9
+    rows = scipy.sparse.csr_matrix(far)
+    with pytest.warns(ConvergenceWarning, match="Scale X and y to about −1 … 1"):
+        flat.fit(rows, sine)
+
+
+@pytest.mark.parametrize("solver", SECOND_ORDER)
+def test_a_constant_that_is_right_is_no_failure(solver):
+    far = 1e3 * X + 7e4
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        model = regressor(solver, initialiser="glorot_uniform", max_iter=3).fit(far, np.full(60, 2.0))
+        shrunk = regressor(solver, alpha=1e6, max_iter=30).fit(X, sine)
+    assert np.ptp(model.predict(far)) < 1e-9
+    assert np.ptp(shrunk.predict(X)) < 1e-3 or solver == "bayesian_regularisation"
+    assert not [said for said in heard if "constant" in str(said.message)]
 
 
 def test_one_row_is_enough_to_begin_with():

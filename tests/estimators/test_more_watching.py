@@ -370,6 +370,19 @@ def test_a_model_with_a_schedule_can_be_pickled_and_goes_on():
     assert_array_equal(other.partial_fit(X, number(X)).network_.w, model.partial_fit(X, number(X)).network_.w)
 
 
+@pytest.mark.parametrize("y", [number, labels])
+def test_a_pickle_from_before_a_parameter_was_there_takes_its_default(y):
+    model = fitted(y, alpha=0.5)
+    old = pickle.loads(pickle.dumps(model))
+    for name in ("n_init", "initialiser"):
+        del old.__dict__[name]
+    again = pickle.loads(pickle.dumps(old))
+    assert again.get_params() == model.get_params()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert_array_equal(again.fit(X, y(X)).network_.w, model.network_.w)
+
+
 @pytest.mark.parametrize("settings", [{"dropout": 0.3}, {"averaging": 0.5}, {"learning_rate": "cosine"}, {"l1": 0.1}])
 def test_a_warm_start_goes_on_from_the_weights(settings):
     model = fitted(number, warm_start=True, max_iter=2, **settings)

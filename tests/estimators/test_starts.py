@@ -7,12 +7,14 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
 from chainrule import MLPClassifier, MLPRegressor
 from chainrule.descent import METHODS, SECOND_ORDER
+from chainrule.training import Patience
 
 X = np.linspace(-1.0, 1.0, 60)[:, None]
 noisy = np.sin(np.pi * X[:, 0]) + 0.2 * np.random.default_rng(0).normal(size=60)
@@ -76,6 +78,18 @@ def test_the_evidence_and_not_the_loss_chooses_where_a_row_says_so():
     evidence = [fit.history_["evidence"][-1] for fit in fits]
     assert several.starts_ == evidence
     assert several.loss_ == fits[int(np.argmax(evidence))].loss_ > min(fit.loss_ for fit in fits)
+
+
+@pytest.mark.parametrize("solver", ["adam", "levenberg_marquardt", "lbfgs"])
+def test_sparse_rows_and_weights_of_classes_and_rows_are_those_of_every_start(solver):
+    settings = {"solver": solver, "n_init": 3, "class_weight": {0: 2.0, 2: 0.5}, "early_stopping": solver != "lbfgs"}
+    weights = np.linspace(0.5, 1.5, len(KINDS))
+    dense = fitted(classifier(**settings), FLOWERS, KINDS, sample_weight=weights)
+    sparse = fitted(classifier(**settings), scipy.sparse.csr_matrix(FLOWERS), KINDS, sample_weight=weights)
+    assert dense.network_.w.tolist() == sparse.network_.w.tolist()
+    assert dense.starts_ == sparse.starts_
+    plain = fitted(classifier(**settings | {"class_weight": None}), FLOWERS, KINDS, sample_weight=weights)
+    assert plain.history_["loss"] != dense.history_["loss"]
 
 
 def test_one_start_is_the_first_of_several():
@@ -150,11 +164,51 @@ def test_another_error_ends_the_fit_and_what_was_found_is_kept():
     assert math.isnan(model.starts_[2])
 
 
+@pytest.mark.parametrize("solver", ["adam", "levenberg_marquardt"])
+def test_held_out_rows_keep_what_was_there_before_numbers_overflowed(solver, monkeypatch):
+    weights_that_overflow(monkeypatch, {1})
+    settings = {"n_init": 3, "solver": solver, "activation": "relu", "early_stopping": True}
+    with warnings.catch_warnings(record=True) as heard, np.errstate(all="ignore"):
+        warnings.simplefilter("always")
+        model = regressor(**settings).fit(X, noisy)
+    assert [math.isnan(end) for end in model.starts_] == [False, True, False]
+    assert model.best_validation_score_ == np.nanmax(model.starts_)
+    assert not [said for said in heard if "non-finite" in str(said.message)]  # of a start that is not kept
+
+
 @pytest.mark.parametrize("solver", ["adam", "levenberg_marquardt", "lbfgs"])
-def test_a_callback_the_time_and_ctrl_c_end_the_whole_fit(solver):
-    stops = regressor(solver=solver, n_init=5).set_callbacks(lambda event: event.epoch == 2 and "enough")
-    assert len(fitted(stops, X, noisy).starts_) == 1
-    assert stops.stopped_because_ == "enough"
+def test_a_callback_ends_the_training_that_it_is_in(solver):
+    stops = regressor(solver=solver, n_init=4).set_callbacks(lambda event: event.epoch == 2 and "enough")
+    assert len(fitted(stops, X, noisy).starts_) == 4
+    assert (stops.stopped_because_, stops.n_iter_) == ("enough", 2)
+    patient = regressor(solver=solver, n_init=4, max_iter=30).set_callbacks(Patience(20))
+    waits = regressor(solver=solver, n_init=4, max_iter=30)
+    assert fitted(patient, X, noisy).starts_ == fitted(waits, X, noisy).starts_
+
+
+class NoMore:
+    """scikit-learn's protocol: no third start."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name == "start" and context.task_id == 1
+
+
+@pytest.mark.parametrize("solver", ["adam", "levenberg_marquardt", "lbfgs"])
+def test_a_callback_of_scikit_learn_ends_the_starts(solver):
+    assert len(fitted(regressor(solver=solver, n_init=5).set_callbacks(NoMore()), X, noisy).starts_) == 2
+
+
+@pytest.mark.parametrize("solver", ["adam", "levenberg_marquardt", "lbfgs"])
+def test_the_time_and_ctrl_c_end_the_whole_fit(solver):
     assert len(fitted(regressor(solver=solver, n_init=5, max_time=1e-6), X, noisy).starts_) == 1
     epochs = []
 
@@ -170,17 +224,78 @@ def test_a_callback_the_time_and_ctrl_c_end_the_whole_fit(solver):
     assert model.loss_ == min(model.starts_)
 
 
+def test_ctrl_c_between_two_trainings_keeps_the_best(monkeypatch):
+    first, count = MLPRegressor._first_weights, iter(range(99))
+
+    def interrupted(self, layout, rows):
+        if next(count) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return first(self, layout, rows)
+
+    monkeypatch.setattr(MLPRegressor, "_first_weights", interrupted)
+    model = regressor(n_init=5)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(X, noisy)
+    assert math.isnan(model.starts_[2])
+    assert model.loss_ == min(model.starts_[:2])
+    count = iter([2])  # at the first start nothing is there to be kept
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, noisy)
+
+
+class AtOnce:
+    """scikit-learn's protocol: Ctrl-C as a start begins."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch" and context.parent.task_id == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+
+@pytest.mark.parametrize("solver", ["adam", "levenberg_marquardt", "bayesian_regularisation"])
+def test_a_start_that_is_interrupted_at_once_is_none(solver):
+    model = regressor(n_init=4, solver=solver)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.set_callbacks(AtOnce()).fit(X, noisy)
+    assert math.isnan(model.starts_[1])
+    assert len(model.starts_) == 2
+    assert model.loss_ == fitted(regressor(solver=solver), X, noisy).loss_
+
+
+def test_a_fit_that_fails_leaves_no_ends_of_another():
+    model = fitted(regressor(), X, noisy)
+    model.set_params(learning_rate_init=1e300, solver="sgd", activation="relu")
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite"):
+        model.fit(X, noisy)
+    assert not hasattr(model, "starts_")
+
+
 def test_the_time_is_that_of_all_starts():
     model = fitted(regressor(n_init=10**6, max_time=0.3), X, noisy)
     assert 1 < len(model.starts_) < 10**6
 
 
-def test_weights_that_are_there_are_one_start(monkeypatch):
+def test_weights_that_are_there_are_one_start(tmp_path):
     model = fitted(regressor(n_init=3, warm_start=True), X, noisy)
     assert len(model.starts_) == 3
     assert len(fitted(model, X, noisy).starts_) == 1
     ready = regressor(n_init=3).initialize(X, noisy)
-    assert len(fitted(ready, X, noisy).starts_) == 1
+    by_hand = regressor().initialize(X, noisy)
+    for model in (ready, by_hand):
+        model.coefs_[0][:] = 0.25
+    with pytest.raises(ValueError, match="eval_set must be"):
+        ready.fit(X, noisy, eval_set=3)  # which leaves it ready
+    fitted(ready, X, noisy, checkpoint=tmp_path / "fit")
+    assert len(ready.starts_) == 1
+    assert ready.network_.w.tolist() == fitted(by_hand, X, noisy).network_.w.tolist()
     assert len(fitted(ready, X, noisy).starts_) == 3
     assert len(regressor(n_init=3).partial_fit(X, noisy).starts_) == 1
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 import chainrule as cr
+from chainrule.descent import SECOND_ORDER
+from chainrule.network import INITIALISERS
 
 
 def bent(z):
@@ -73,6 +75,9 @@ MODELS = {
     "two numbers": lambda: mlp(R, lambda X: X[:, :2], dtype=np.float32, hidden_layer_sizes=[4, 3]),
     "poisson": lambda: mlp(R, lambda X: np.exp(X[:, 0]), loss="poisson", activation=["tanh"]),
     "lbfgs": lambda: mlp(R, lambda X: X[:, 0], solver="lbfgs", activation=("leaky_relu", {"alpha": 0.2})),
+    "rows of tables": lambda: mlp(
+        R, lambda X: X[:, 0], solver=SECOND_ORDER["trainlm"], initialiser=INITIALISERS["he_normal"], n_init=3,
+    ),
     "own activation": lambda: mlp(R, lambda X: X[:, 0], activation=bent),
     "own activations": lambda: mlp(
         R, lambda X: X[:, 0], activation=[bent, np.tanh, cr.Activation("mine", lambda z, k: k * z, parameters={"k": 0.5})],

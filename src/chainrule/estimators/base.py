@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
+from inspect import signature
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -29,13 +30,15 @@ from .blocks import dense_if_small, row_blocks
 from .callbacks import CallbackMixin
 from .follower import NON_FINITE
 from .heldout import HeldOut, own_sets
+from .job import Job, LastWord
 from .looks import LooksMixin
 from .own_functions import check_functions
 from .second_order import fit_second_order
 from .settings import WHOLE_BATCH, Descent, check_settings, check_watched, initialiser_of, own_generator, solver_name
-from .solvers import Job, Said, fit_lbfgs, fit_stochastic
+from .solvers import fit_lbfgs, fit_stochastic
 from .starts import fit_starts
 from .transfer import copy_layers, layers_of
+from .views import fitted_views
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 # Parameters whose contents may change while they stay the same objects.
@@ -45,37 +48,7 @@ _SMALL = 1 << 14
 _RECORDS = ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_", "_no_improvement_count")
 
 # Parameters that a checkpoint does not compare: the result does not depend on them, or they are compared as data.
-_NOT_COMPARED = ("n_threads", "progress", "verbose", "max_time", "start_from", "audit")
-
-
-class _Parameters(list):
-    """The list that scikit-learn has in `coefs_`: here its entries are views into w; assigning one writes into w."""
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        views, values = (self[index], value) if isinstance(index, slice) else ([self[index]], [value])
-        if len(views) != len(values):
-            raise ValueError(f"{len(views)} arrays are needed, one for each layer; got {len(values)}")
-        for view, new in zip(views, values, strict=True):
-            if np.shape(new) != view.shape:
-                raise ValueError(f"an array of shape {view.shape} is needed for this layer, got {np.shape(new)}")
-            view[...] = new
-
-
-def _parameters(name: str, letter: str, sentence: str) -> property:
-    """`coefs_` and `intercepts_`: views into w; before there is a network, the arrays that were given for it."""
-
-    def get(self: Any) -> list[Any]:
-        if name in self.__dict__ and "network_" not in self.__dict__:
-            return self.__dict__[name]
-        return _Parameters(getattr(self._fitted_network(), letter))
-
-    def put(self: Any, values: Any) -> None:
-        if "network_" in self.__dict__:
-            get(self)[:] = values
-        else:
-            self.__dict__[name] = list(values)
-
-    return property(get, put, doc=sentence)
+_NOT_COMPARED = ("n_threads", "progress", "verbose", "max_time", "start_from", "audit", "n_init")
 
 
 def is_function(loss: Any) -> bool:
@@ -89,14 +62,20 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
     _descent: Descent | None = None
 
-    coefs_ = _parameters("coefs_", "A", "A_1 … A_L, as views into `network_.w`: what is written there is used.")
-    intercepts_ = _parameters("intercepts_", "b", "b_1 … b_L, as views into `network_.w`.")
+    coefs_ = fitted_views("coefs_", "A", "A_1 … A_L, as views into `network_.w`: what is written there is used.")
+    intercepts_ = fitted_views("intercepts_", "b", "b_1 … b_L, as views into `network_.w`.")
 
     @classmethod
     @cache
     def _get_param_names(cls) -> list[str]:
         """The names, read from the signature once: scikit-learn reads it at every call."""
         return super()._get_param_names()
+
+    @classmethod
+    @cache
+    def _defaults(cls) -> dict[str, Any]:
+        own = signature(cls.__init__).parameters.items()
+        return {name: parameter.default for name, parameter in own if parameter.default is not parameter.empty}
 
     def _validate_params(self) -> None:
         """scikit-learn's check, but not again while the parameters are the same objects."""
@@ -175,7 +154,7 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         if self.start_from is not None:
             copy_layers(self.start_from, self.network_)
         self._forget()
-        for name in _RECORDS:
+        for name in (*_RECORDS, "loss_", "stopped_because_"):
             self.__dict__.pop(name, None)
 
     def _forget(self) -> None:
@@ -195,10 +174,10 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         eval_set = asked.get("eval_set")
         if not incremental:
             check_watched(self, eval_set)
-        ready = self.__dict__.pop("_is_ready", False)  # `initialize` made the network, this fit moves it
+        ready = self.__dict__.get("_is_ready", False)  # `initialize` made the network, this fit moves it
         first = not self._has_weights() or not (self.warm_start or incremental or ready)
         checked_X, Y, weights, sizes = self._prepare(X, y, sample_weight, known=incremental or ready, reset=first)
-        job = Job(X, y, incremental, own_sets(self, eval_set))
+        job = Job(X, y, incremental, own_sets(self, eval_set), starts=self.n_init if first and not incremental else 1)
         if sample_weight is not None:
             job.metadata["sample_weight"] = sample_weight
         self._random_state = check_random_state(self.random_state)
@@ -206,18 +185,18 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         with self._keep_checkpoints(job, given, asked):
             counted = cache(partial(self._counted, checked_X, Y, weights, incremental))
 
-            def start() -> Said | None:
+            def start() -> LastWord | None:
                 self._make_ready(first, ready, sizes, checked_X.dtype, counted)
                 return self._train(checked_X, Y, weights, job)
 
-            said = fit_starts(self, job, self.n_init if first and not incremental else 1, start)
-        if said is not None:
-            said()
+            last_word = fit_starts(self, job, start)
+        if last_word is not None:
+            last_word()
         if not np.isfinite(self.network_.w).all():
             raise ValueError(NON_FINITE)
         return self
 
-    def _train(self, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said | None:
+    def _train(self, X: Any, Y: np.ndarray, weights: Any, job: Job) -> LastWord | None:
         """Move the weights of the network that is there, by the solver's way."""
         check_functions(self.network_.layout, self._loss_row(), self.network_.w.dtype)
         fit_by = {"lbfgs": fit_lbfgs, **dict.fromkeys(SECOND_ORDER, fit_second_order)}
@@ -240,6 +219,7 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
 
     def _make_ready(self, first: bool, ready: bool, sizes: list[int], dtype: Any, rows: Callable[[], Any]) -> None:
         """The network that the fit moves: a new one, or the one that is there if it fits."""
+        self.__dict__.pop("_is_ready", None)
         if first:
             self._initialize(sizes, dtype, rows)
             return
@@ -286,6 +266,10 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         left_out = ("_own_loss_row", "_valid_params")
         return {name: value for name, value in super().__getstate__().items() if name not in left_out}
 
+    def __setstate__(self, state):
+        # what was no parameter yet when a pickle was made has its default
+        super().__setstate__(self._defaults() | state)
+
     def _spread(self, Y: np.ndarray) -> np.ndarray:
         return Y
 
@@ -310,9 +294,9 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
             return nullcontext()
         if self.warm_start:
             raise ValueError("checkpoint keeps one fit from its beginning; it does not go with warm_start=True")
-        if self.n_init > 1:
+        if job.starts > 1:
             raise ValueError(
-                f"checkpoint keeps one training, and n_init={self.n_init} makes several; fit models with different "
+                f"checkpoint keeps one training, and n_init={job.starts} makes several; fit models with different "
                 "random_state, each with a checkpoint of its own"
             )
         every = check_every(asked["every"])
@@ -429,8 +413,8 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
         Raises
         ------
         ValueError : for parameters out of range or in contradiction, input that cannot be learned from, or numbers
-            that overflowed in training (the last finite weights are kept; with `early_stopping` it is a
-            ConvergenceWarning).
+            that overflowed in training (of all n_init; the last finite weights are kept; with `early_stopping` it is
+            a ConvergenceWarning).
         CheckpointError : for a checkpoint that is damaged or belongs to another fit.
         """
         return self._fit(X, y, sample_weight, eval_set=eval_set, checkpoint=checkpoint, every=every, resume=resume)

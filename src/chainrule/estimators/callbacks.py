@@ -21,7 +21,9 @@ class CallbackMixin(CallbackSupportMixin):
         ----------
         *callbacks : plain functions of an event (`chainrule.training.Event`, one an epoch), objects that can be called
             so, or callbacks of scikit-learn's protocol (`sklearn.callback`). A plain one ends training with True or a
-            text that says why; one of scikit-learn's with True.
+            text that says why; one of scikit-learn's with True. With `n_init` they see one training after another,
+            each from its epoch 1 on, and end the one that they are in: the next one follows, unless one of
+            scikit-learn's says True at the end of a task called "start".
 
         Returns
         -------
@@ -106,7 +108,6 @@ class FitTasks:
             self._fit = estimator._init_callback_context(max_subtasks=n_epochs)
         else:
             self._fit = parent.subcontext(task_name="start", max_subtasks=n_epochs)
-        self.stopped = False  # by a callback
         # Without callbacks nobody asks for the epochs' tasks.
         self._watched = bool(getattr(estimator, "_skl_callbacks", []))
         self._n_epochs = n_epochs
@@ -131,19 +132,21 @@ class FitTasks:
         task, self._epoch = self._epoch, None
         task.event = event
         stop = task.call_on_fit_task_end(**self._given, reconstruction_attributes=self._attributes)
-        self.stopped = self.stopped or bool(stop)
         return stop and (getattr(task, "reason", "") or "a callback asked for it")
 
     def epochs_at_once(self) -> int:
         """Any number, where there are no callbacks."""
         return 1 if self._watched else self._n_epochs
 
-    def end(self) -> None:
-        """The fit is done; a task whose epoch was broken off ends as an empty one, as scikit-learn's own do."""
+    def end(self) -> bool:
+        """The fit is done; a task whose epoch was broken off ends as an empty one, as scikit-learn's own do.
+
+        Returns whether a callback wants no further task like this one: of a start, no further start.
+        """
         if self._epoch is not None:
             self._epoch.call_on_fit_task_end(estimator=self._estimator)
             self._epoch = None
-        self._fit.call_on_fit_task_end(**self._given, reconstruction_attributes=self._attributes)
+        return bool(self._fit.call_on_fit_task_end(**self._given, reconstruction_attributes=self._attributes))
 
     def _attributes(self) -> dict[str, Any]:
         return dict(self._fitted())

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.descent import DivergenceError
 from chainrule.training import Event, Material, Outcome, Recorder
@@ -70,6 +69,7 @@ class Follower:
         self._n, self._reported = n_rows, model._reporter()
         self.order = Shuffle(n_rows, model._random_state, model.shuffle)
         self._seen = len(model.history_)
+        self.overflowed = ""  # what is to be said of it
 
     def __call__(self, event: Event) -> str | None:
         """Record the event; a reason where scikit-learn would stop: too many epochs that are not better by tol."""
@@ -138,7 +138,7 @@ class Follower:
         """The end with held-out rows when numbers overflow: that epoch has the loss and score NaN, the best is kept."""
         self._count(float("nan"))
         self._count_score(float("nan"))
-        warn(f"{NON_FINITE} {sentence(why)}", ConvergenceWarning)
+        self.overflowed = f"{NON_FINITE} {sentence(why)}"
         return Outcome(self.model.history_, str(why), best_epoch=0)
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

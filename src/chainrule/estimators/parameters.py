@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from chainrule.descent import METHODS, SCHEDULES, SECOND_ORDER, Method, Schedule, SecondOrder
-from chainrule.network import ACTIVATIONS, LOSSES, Loss
+from chainrule.network import ACTIVATIONS, LOSSES, Initialiser, Loss
 
 from .settings import SOLVERS, STEP_RULES
 
@@ -90,17 +90,17 @@ _SCIKIT_LEARN = [
 ]  # fmt: skip
 
 _MORE = [
-    Parameter("initialiser", "auto", [str],
+    Parameter("initialiser", "auto", [str, Initialiser],
               "Where first weights come from. 'auto' draws them as scikit-learn does, biases too, but for "
               "levenberg_marquardt and trainlm: these begin with 'nguyen_widrow', which lays the "
               "units of hidden layers over the ranges of what comes to them, for all rows of X whose weight is not 0, "
               "held-out ones too (partial_fit: those of its first call). The other names of the initialisers "
-              "('he_normal', 'lecun_normal' …) draw weights; biases start at 0.",
-              "str"),
+              "('he_normal', 'lecun_normal' …) draw weights, biases start at 0; so may an own Initialiser.",
+              "str or Initialiser"),
     Parameter("n_init", 1, [_number(1, integer=True)],
-              "So many trainings, each from first weights of its own, drawn one after another; what is kept is the one "
-              "with the lowest loss_, with early_stopping the best score of the same held-out rows, of "
-              "bayesian_regularisation the largest evidence. A fit that goes on with weights that are there "
+              "So many trainings, each from first weights of its own, drawn one after another; the best is kept: that "
+              "of the lowest loss_, of bayesian_regularisation of the largest evidence, with early_stopping (but for "
+              "lbfgs) of the best score of the same held-out rows. A fit that goes on with weights that are there "
               "(warm_start, partial_fit, initialize) is one.", "int ≥ 1"),
     Parameter("dropout", 0.0, [_number(0, 1), "array-like"],
               "The share of the outputs of each hidden layer that are 0 in a step, one number or one for each layer.",
@@ -127,7 +127,8 @@ _MORE = [
               "(estimator, X, y, and sample_weight where the rows have weights); X has no names of columns. None: by "
               "the accuracy (regression: R²).", "str, callable or None"),
     Parameter("max_time", None, [None, _number(0, closed="neither")],
-              "Stop at the end of the epoch in which so many seconds have passed.", "float > 0 or None"),
+              "Stop at the end of the epoch in which so many seconds have passed, all trainings of n_init together.",
+              "float > 0 or None"),
 ]  # fmt: skip
 
 # Losses that go with any output: for a classifier, of its probabilities.
@@ -246,8 +247,9 @@ _ATTRIBUTES = [
     Attribute("n_outputs_", "int", "D_L."),
     Attribute("out_activation_", "str", "'identity', 'logistic', 'softmax', 'exp' or 'ascending'."),
     Attribute("starts_", "list of float", "What each of the n_init trainings ended at: its loss_, or what else tells "
-              "the better one (see n_init); NaN where its numbers overflowed."),
-    Attribute("stopped_because_", "str", "Why the last fit ended, in words."),
+              "the better one (see n_init); NaN where its numbers overflowed, or Ctrl-C came before it had any. There "
+              "are fewer where the time or Ctrl-C ended the fit."),
+    Attribute("stopped_because_", "str", "Why the training that was kept ended, in words."),
     Attribute("n_features_in_", "int", "D_0."),
     Attribute("feature_names_in_", "array of str", "The names of the columns, where X has names."),
     Attribute("network_", "Network", "The network; its w holds all parameters."),

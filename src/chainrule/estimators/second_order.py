@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.descent import REASONS, DivergenceError, Objective
 from chainrule.descent.second_order import Solver, View, check_memory
@@ -15,12 +17,22 @@ from chainrule.engine.objective import objective as engine_objective
 from chainrule.training import Event, Watched
 from chainrule.training.recording import Recorder, Where
 
-from .follower import NON_FINITE, Follower, Shuffle, sentence
+from .follower import NON_FINITE, Follower, Shuffle, sentence, warn
+from .job import Job, LastWord
 from .settings import check_curvature, second_order, solver_name
-from .solvers import Job, Said, said_of_the_end, train
+from .solvers import last_word, train
+
+# Outputs that differ by less, as a share of their size, are the same; scores that differ by more are not. So many rows
+# are looked at before all are.
+_FLAT, _VARIES, _LOOKED_AT = 1e-9, 1e-3, 200
+_CONSTANT = (
+    "{} ended at a constant: the output is the same for all rows, since all units of hidden layer {} are where their "
+    "slopes are 0, and no gradient leads back. Scale X and y to about −1 … 1 (TransformedTargetRegressor scales y), or "
+    "try other first weights (random_state, n_init)."
+)
 
 
-def fit_second_order(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said | None:
+def fit_second_order(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> LastWord | None:
     """Steps over all rows of the sum of the losses, its penalty ½ α Σ‖A_l‖² with it, as the solver's row makes them."""
     row, hyper, min_grad = second_order(model)
     check_curvature(row.name, row.needs, model._loss_row())
@@ -42,7 +54,32 @@ def fit_second_order(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) 
     finally:
         net.w[...] = whole.w
     model.stopped_because_ = outcome.stopped_because
-    return said_of_the_end(outcome, model, solver_name(model))
+    said = last_word(outcome, follower, solver_name(model))
+    return said if outcome.interrupted else _said_of_a_constant(model, X, Y) or said
+
+
+def _said_of_a_constant(model: Any, X: Any, Y: np.ndarray) -> LastWord | None:
+    """That the network gives every row the same where they are not: a long step can take all units of a layer to where
+    their slopes are 0, from where no gradient leads back."""
+    net = model.network_
+    some = X[:: -(-X.shape[0] // _LOOKED_AT)]
+    values = [np.asarray(some.toarray() if issparse(some) else some, np.float64)]
+    with np.errstate(all="ignore"):
+        scores = []
+        for layer, A, b in zip(net.layout.layers, net.A, net.b, strict=True):
+            scores.append(values[-1] @ A + b)
+            values.append(layer.activation(scores[-1]))
+    if (Y == Y[0]).all() or not _is_constant(values[-1]) or not _is_constant(model._outputs(X)):
+        return None
+    for l, (z, a) in enumerate(zip(scores[:-1], values[1:-1], strict=True), 1):
+        if np.max(np.ptp(z, axis=0)) > _VARIES and _is_constant(a):
+            return partial(warn, _CONSTANT.format(solver_name(model), l), ConvergenceWarning)
+    return None
+
+
+def _is_constant(a: np.ndarray) -> bool:
+    """Whether all rows are finite and, to rounding, the same."""
+    return bool(np.isfinite(a).all() and np.max(np.ptp(a, axis=0)) <= _FLAT * np.max(np.abs(a)))
 
 
 def _recorded(model: Any, whole: SecondOrderRun) -> list[Any]:

@@ -23,7 +23,7 @@ from chainrule.descent import (
     warm_up,
 )
 from chainrule.engine import Plan
-from chainrule.network import Layout, Loss, get_initialiser
+from chainrule.network import Initialiser, Layout, Loss, get_initialiser
 from chainrule.tables import FRACTION, NOT_NEGATIVE
 
 # scikit-learn's own ways for the step size of sgd; every other name is a schedule over all steps.
@@ -199,8 +199,8 @@ def check_settings(model: Any) -> None:
         )
 
 
-def initialiser_of(model: Any) -> str:
-    """The name of the initialiser; "auto" where weights are drawn as scikit-learn does. The solver may prefer one."""
+def initialiser_of(model: Any) -> str | Initialiser:
+    """The initialiser's name or row; "auto" where weights are drawn as scikit-learn does. The solver may prefer one."""
     if model.initialiser != "auto" or solver_name(model) not in SECOND_ORDER:
         return model.initialiser
     return second_order(model)[0].initialiser

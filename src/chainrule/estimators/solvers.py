@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,75 +14,20 @@ from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.descent import DivergenceError
 from chainrule.engine import TotalError, error_and_gradient
-from chainrule.training import (
-    Checkpointer,
-    EvaluationJournal,
-    Event,
-    MaxTime,
-    Outcome,
-    ProgressBar,
-    Recording,
-    Training,
-    Watched,
-    run,
-)
+from chainrule.training import Event, Outcome, ProgressBar, Recording, Training, Watched, run
 
 from .blocks import dense_if_small, open_run, row_blocks
 from .callbacks import FitTasks
 from .follower import NON_FINITE, Follower, recorded, sentence, warn
-from .heldout import HeldOut, Watcher, _part, at_weights, split_off
+from .heldout import Watcher, _part, at_weights
+from .job import Job, LastWord, say_interrupted
 from .settings import Descent, plan_of, schedule_of
 
 # Why a recording of lbfgs has points and no steps.
 _HIDDEN = "L-BFGS is SciPy's and hides its workspace; recording_ has the point of every iteration that is kept"
 
 
-@dataclass
-class Job:
-    """What a fit is asked beside the parameters: the rows as they were given, sets to watch, where checkpoints go."""
-
-    X: Any
-    y: Any
-    incremental: bool = False
-    sets: list[HeldOut] = field(default_factory=list)
-    checkpoint: Checkpointer | None = None
-    journal: EvaluationJournal | None = None
-    objective: Any = None  # what the journal asks where it has no answer
-    metadata: dict[str, Any] = field(default_factory=dict)
-    parts: tuple[Any, ...] = ()  # what is trained on and what is held out: of all starts the same
-    task: Any = None  # of the whole fit, for scikit-learn's callbacks, where it has several starts
-    title: str = ""  # which of them this is
-    limit: MaxTime | None = None
-    is_over: bool = False  # somebody ended the whole fit: Ctrl-C, or a callback
-
-    def split(self, model: Any, X: Any, Y: np.ndarray, weights: Any) -> tuple[Any, np.ndarray, Any]:
-        """(X, Y, weights to train on), the rest in `sets`: drawn by the first start."""
-        if model.early_stopping and not (self.sets or self.parts):
-            self.parts = split_off(model, X, Y, weights)
-        if not self.parts:
-            return X, Y, weights
-        *trained, held = self.parts
-        self.sets = [held]
-        return trained[0], trained[1], trained[2]
-
-    def time_limit(self, model: Any) -> list[MaxTime]:
-        """The rule of `max_time`, if there is one: the starts of a fit share it."""
-        if self.limit is None and model.max_time:
-            self.limit = MaxTime(model.max_time)
-        return [] if self.limit is None else [self.limit]
-
-    def bar(self, model: Any) -> AbstractContextManager[ProgressBar | None]:
-        """The progress bar, where one is asked for."""
-        words = [type(model).__name__, *([self.title] if self.title else [])]
-        return ProgressBar(", ".join(words)) if model.progress else nullcontext()
-
-
-# What warns of how a training ended, once the fit is over.
-Said = Callable[[], Any]
-INTERRUPTED = partial(warn, "Training interrupted by user.")
-
-
-def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said | None:
+def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> LastWord | None:
     """Minibatches, epoch by epoch; returns what there is to be said of their end."""
     descent = (model._descent if job.incremental else None) or Descent.of(model)
     if job.incremental:
@@ -91,7 +36,8 @@ def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) ->
     weights = model._class_weights(Y, weights, job.incremental)
     w = model.network_.w
     X = dense_if_small(X, w.dtype)
-    plan = plan_of(model, model.network_.layout, model._loss_row(), descent, _batch_size(model, X.shape[0]))
+    size = _batch_size(model, X.shape[0], job.start == 1)
+    plan = plan_of(model, model.network_.layout, model._loss_row(), descent, size)
     rows = X, model._smoothed(Y), weights
     with open_run(plan, w, *rows, model.n_threads) as engine_run:
         if descent.state is not None:
@@ -106,13 +52,17 @@ def fit_stochastic(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) ->
     model._descent = descent
     model.stopped_because_ = outcome.stopped_because
     # Where a schedule is laid out over all epochs, to have done them all is no failure.
-    return said_of_the_end(outcome, model, "Stochastic Optimizer", not job.incremental and schedule is None)
+    return last_word(outcome, follower, "Stochastic Optimizer", not job.incremental and schedule is None)
 
 
-def said_of_the_end(outcome: Outcome, model: Any, who: str, may_be_short: bool = True) -> Said | None:
-    """That a fit was interrupted, or (where that means it was too short) that all its iterations were made."""
+def last_word(outcome: Outcome, follower: Follower, who: str, may_be_short: bool = True) -> LastWord | None:
+    """That numbers overflowed, that the fit was interrupted, or (where that means it was too short) that all its
+    iterations were made."""
+    model = follower.model
+    if follower.overflowed:
+        return partial(warn, follower.overflowed, ConvergenceWarning)
     if outcome.interrupted:
-        return INTERRUPTED
+        return say_interrupted
     if may_be_short and outcome.stopped_because.startswith("all "):
         said = f"{who}: Maximum iterations ({model.max_iter}) reached and the optimization hasn't converged yet."
         return partial(warn, said, ConvergenceWarning)
@@ -135,10 +85,10 @@ def _check_incremental(model: Any) -> None:
         )
 
 
-def _batch_size(model: Any, N: int) -> int:
+def _batch_size(model: Any, N: int, says: bool) -> int:
     if model.batch_size == "auto":
         return min(200, N)
-    if model.batch_size > N:
+    if model.batch_size > N and says:
         warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return int(min(model.batch_size, N))
 
@@ -163,7 +113,7 @@ def train(
     if report is not None:
         looked, said = watch, report
         watch = lambda w: said(looked(w) if looked is not None else Watched(decides=False))  # noqa: E731
-    tasks = FitTasks(model, job.X, job.y, n_epochs, lambda: _fitted(model, engine_run), job.metadata, job.task)
+    tasks = FitTasks(model, job.X, job.y, n_epochs, lambda: fitted_now(model, engine_run), job.metadata, job.task)
     training = Training(engine_run, n_epochs, tasks.before(follower.order), step_size, watch)
     if model.early_stopping and np.isfinite(model.best_validation_score_):
         training.progress.start_from(Watched(score=model.best_validation_score_), engine_run.w)
@@ -172,19 +122,19 @@ def train(
     with job.bar(model) as drawn:
         try:
             outcome = run(training, drawn, rules, job.checkpoint)
-            job.is_over = outcome.interrupted or tasks.stopped
+            job.was_ended = outcome.interrupted
             return outcome
         except DivergenceError as why:
             if not model.early_stopping:
                 raise ValueError(f"{NON_FINITE} {sentence(why)}") from why
             return follower.diverged(why)
         finally:
-            tasks.end()
+            job.was_ended = tasks.end() or job.was_ended
 
 
-def _fitted(model: Any, engine_run: Any) -> dict[str, Any]:
-    """The attributes of the model as if training ended now."""
-    seen = at_weights(model, getattr(engine_run, "result", engine_run.w))
+def fitted_now(model: Any, moved: Any) -> dict[str, Any]:
+    """The attributes of the model as if training ended now, with the weights of what is moved."""
+    seen = at_weights(model, getattr(moved, "result", moved.w))
     fixed = {"network_": seen.network_}
     return {name: value for name, value in vars(model).items() if name.endswith("_")} | fixed
 
@@ -192,7 +142,7 @@ def _fitted(model: Any, engine_run: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------- L-BFGS
 
 
-def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said | None:
+def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> LastWord | None:
     """L-BFGS over all rows: SciPy's, on the mean loss and its penalty, in float64 whatever the width of w."""
     import scipy.optimize
     from sklearn.utils.optimize import _check_optimize_result
@@ -201,10 +151,14 @@ def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said
     weights = model._class_weights(Y, weights, job.incremental)
     objective = _MeanError(model, X, model._smoothed(Y), weights)
     watch = Watcher(model, job.sets) if job.sets else None
-    tasks = FitTasks(model, job.X, job.y, model.max_iter, lambda: _fitted(model, net), job.metadata, job.task)
+    tasks = FitTasks(model, job.X, job.y, model.max_iter, lambda: fitted_now(model, net), job.metadata, job.task)
     follower = _Iterations(model, objective, net.w.astype(np.float64), [tasks, *job.time_limit(model)], watch)
+
+    def end() -> None:
+        job.was_ended = tasks.end() or job.was_ended
+
     with ExitStack() as stack:
-        stack.callback(tasks.end)
+        stack.callback(end)
         follower.drawn = stack.enter_context(job.bar(model))
         job.objective = objective
         try:
@@ -214,9 +168,8 @@ def fit_lbfgs(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) -> Said
             )  # fmt: skip
         except KeyboardInterrupt:
             net.w[:], model.n_iter_, model.stopped_because_ = follower.x, follower.n_iter, "you interrupted it"
-            job.is_over = True
-            return INTERRUPTED
-    job.is_over = tasks.stopped
+            job.was_ended = True
+            return say_interrupted
     if not (np.isfinite(found.fun) and np.isfinite(found.x).all()):
         net.w[:] = follower.x
         why = DivergenceError(f"L-BFGS ended where the loss is {found.fun}")

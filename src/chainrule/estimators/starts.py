@@ -8,78 +8,110 @@ from typing import Any
 
 from chainrule.descent import SECOND_ORDER, DivergenceError
 
+from .job import Job, LastWord, say_interrupted
 from .settings import second_order, solver_name
-from .solvers import Job, Said
+from .solvers import fitted_now
 
 
-def fit_starts(model: Any, job: Job, count: int, fit: Callable[[], Said | None]) -> Said | None:
-    """Call `fit`, which makes a network and trains it, `count` times; the model is then as the best one left it.
+def fit_starts(model: Any, job: Job, fit: Callable[[], LastWord | None]) -> LastWord | None:
+    """Call `fit`, which makes a network and trains it, for each start; the model is then as the best one left it.
 
-    A start whose numbers overflow counts as the worst; where all of them do, the last one's error is raised. Ctrl-C,
-    callbacks and the time limit end the whole fit: what follows the start that they ended is left out. What is
-    returned, to be said at the end, is that of the start that is kept, or that somebody ended.
+    A start whose numbers overflow counts as the worst; where all of them do, the last one's error is raised. Ctrl-C and
+    the time limit end the whole fit. What is returned, to be said at the end, is that of the start that is kept, or
+    that it was interrupted.
     """
-    if count == 1:
+    model.__dict__.pop("starts_", None)
+    if job.starts == 1:
         said = fit()
         model.starts_ = [_end(model)]
         return said
     given = {"estimator": model, "X": job.X, "y": job.y, "metadata": job.metadata}
-    job.task = model._init_callback_context(max_subtasks=count)
+    job.task = model._init_callback_context(max_subtasks=job.starts)
     job.task.call_on_fit_task_begin(**given)
-    ends: list[float] = []
-    kept: dict[str, Any] | None = None
-    said, best, failure = None, -math.inf, None
+    found = _Best(model)
     try:
-        while len(ends) < count and not (ends and _is_over(job)):
-            ends.append(math.nan)
-            job.title = f"start {len(ends)} of {count}"
+        for number in range(1, job.starts + 1):
+            if not job.goes_on:
+                break
+            job.start = number
             if model.verbose:
                 print(job.title)
-            try:
-                heard = fit()
-            except ValueError as why:
-                if not isinstance(why.__cause__, DivergenceError):
-                    raise
-                failure = why
-                continue
-            ends[-1] = _end(model)
-            good = _goodness(model, ends[-1])
-            if kept is None or good > best:
-                kept, said, best = dict(vars(model)), heard, good
-            if job.is_over:
-                said = heard
-        if kept is None and failure is not None:
-            raise failure
-        return said
+            found.try_out(fit)
+        return found.last_word()
+    except KeyboardInterrupt:  # between two trainings, or as one is made ready
+        if found.is_empty:
+            raise
+        return say_interrupted
     finally:
-        if kept is not None:
-            vars(model).clear()
-            vars(model).update(kept)
-        model.starts_ = ends
-        fitted = {name: value for name, value in vars(model).items() if name.endswith("_")}
-        job.task.call_on_fit_task_end(**given, reconstruction_attributes=lambda: fitted)
+        found.put_back()
+        fitted = fitted_now(model, model.network_) if hasattr(model, "network_") else None
+        more = {} if fitted is None else {"reconstruction_attributes": lambda: fitted}
+        job.task.call_on_fit_task_end(**given, **more)
 
 
-def _is_over(job: Job) -> bool:
-    return job.is_over or (job.limit is not None and job.limit.is_over)
+class _Best:
+    """What each start ended at, and all that the best one left in the model."""
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.ends: list[float] = []
+        self._kept: dict[str, Any] | None = None
+        self._good = -math.inf
+        self._said: LastWord | None = None
+        self._failure: ValueError | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no start came to an end yet."""
+        return self._kept is None
+
+    def try_out(self, fit: Callable[[], LastWord | None]) -> None:
+        """Make one start."""
+        self.ends.append(math.nan)
+        try:
+            said = fit()
+        except ValueError as why:
+            if not isinstance(why.__cause__, DivergenceError):
+                raise
+            self._failure = why
+            return
+        self.ends[-1] = _end(self.model)
+        good = _goodness(self.model, self.ends[-1])
+        if self.is_empty or good > self._good:
+            self._kept, self._good, self._said = dict(vars(self.model)), good, said
+        if said is say_interrupted:
+            self._said = said
+
+    def last_word(self) -> LastWord | None:
+        """What is to be said; where no start came to an end, the error of the last one."""
+        if self.is_empty and self._failure is not None:
+            raise self._failure
+        return self._said
+
+    def put_back(self) -> None:
+        """The model as the best start left it, or as it is where none came to an end."""
+        own = dict(vars(self.model)) if self._kept is None else self._kept
+        self.model.__dict__ = own | {"starts_": self.ends}  # at once, whenever Ctrl-C comes
 
 
 def _chosen_by(model: Any) -> str:
     """What tells a better start: the score of held-out rows, a number that the solver reports, or the loss."""
-    if getattr(model, "best_validation_score_", None) is not None:
-        return "score"
     name = solver_name(model)
+    if model.early_stopping and name != "lbfgs":
+        return "score"
     return (second_order(model)[0].best_by if name in SECOND_ORDER else "") or "loss"
 
 
 def _end(model: Any) -> float:
-    """What the last start ended at."""
+    """What the last start ended at; NaN where it has no finite number, or was interrupted before it had one."""
     by = _chosen_by(model)
     if by == "score":
-        return float(model.best_validation_score_)
-    if by == "loss":
-        return float(getattr(model, "loss_", math.nan))  # none yet where it was interrupted at once
-    return float(model.history_[by][-1]) if by in model.history_.names else math.nan
+        end = model.best_validation_score_
+    elif by == "loss":
+        end = getattr(model, "loss_", math.nan)
+    else:
+        end = model.history_[by][-1] if by in model.history_.names else math.nan
+    return float(end) if end is not None and math.isfinite(end) else math.nan
 
 
 def _goodness(model: Any, end: float) -> float:

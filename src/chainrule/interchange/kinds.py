@@ -15,11 +15,12 @@ from sklearn.preprocessing import LabelBinarizer
 
 from chainrule.data import KINDS as COLUMN_KINDS
 from chainrule.data import Features, Target
-from chainrule.descent import METHODS, SCHEDULES, Schedule
+from chainrule.descent import METHODS, SCHEDULES, SECOND_ORDER, Schedule
 from chainrule.engine import Network
 from chainrule.estimators.solvers import Descent
 from chainrule.network import (
     ACTIVATIONS,
+    INITIALISERS,
     LOSSES,
     Activation,
     Layout,
@@ -385,16 +386,30 @@ def check_classes(classes: Any) -> np.ndarray:
     return classes
 
 
+def _row_of(kind: str, rows: collections.abc.Mapping[str, Any]) -> Kind:
+    """A row of a table, by its name; rows of one's own stay behind."""
+
+    def take(shelf: Shelf, state: dict[str, Any]) -> Any:
+        name = state["name"]
+        require(isinstance(name, str) and name in rows, f"there is no {kind} {name!r:.60}")
+        return rows[name]
+
+    def holds(value: Any) -> bool:
+        name = getattr(value, "name", None)
+        return isinstance(name, str) and rows.get(name) is value
+
+    return Kind(kind, holds, lambda shelf, row, at: {"name": row.name}, take)
+
+
 HOUSE: list[Kind] = [
     Kind("network", lambda v: type(v) is Network, put_network, take_network),
     Kind("activation", lambda v: type(v) is Activation, put_row, _take_row(Activation, get_activation)),
     Kind("loss", lambda v: type(v) is Loss, put_row, _take_row(Loss, get_loss)),
     Kind("history", lambda v: type(v) is History, _put_history, _take_history),
     Kind("record", lambda v: type(v) in RECORDS.values(), _put_record, _take_record),
-    Kind(
-        "method", lambda v: METHODS.get(getattr(v, "name", "")) is v,
-        lambda shelf, row, at: {"name": row.name}, lambda shelf, state: METHODS[state["name"]],
-    ),
+    _row_of("method", METHODS),
+    _row_of("second_order", SECOND_ORDER),
+    _row_of("initialiser", INITIALISERS),
     Kind("schedule", _is_schedule, _put_schedule, _take_schedule),
     Kind("features", lambda v: type(v) is Features, _put_features, _take_features),
     Kind("target", lambda v: type(v) is Target, _put_target, _take_target),

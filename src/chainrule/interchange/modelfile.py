@@ -226,7 +226,7 @@ _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
         ("best_loss_", "best_validation_score_"), (lambda v: v is None or is_number(v), "a number or None")
     ),
-    "loss_curve_": (_are_numbers, "a list of numbers"),
+    **dict.fromkeys(("loss_curve_", "starts_"), (_are_numbers, "a list of numbers")),
     "validation_scores_": (lambda v: v is None or _are_numbers(v), "a list of numbers or None"),
     "out_activation_": (lambda v: isinstance(v, str), "the name of an activation"),
     "feature_names_in_": (_are_names, "different names"),

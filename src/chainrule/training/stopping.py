@@ -41,6 +41,8 @@ class Patience:
                 raise ValueError(f"{name} of Patience must be a number ≥ 0, got {getattr(self, name)!r}")
 
     def __call__(self, event: Event) -> str | None:
+        if event.epoch == 1:  # another training begins
+            self._epoch, self._best = 0, float("nan")
         if event.epoch <= self.start_from_epoch:
             return None
         watched = event.validation_score is not None or event.validation_loss is not None
