@@ -69,7 +69,7 @@ def _said_of_a_constant(model: Any, X: Any, Y: np.ndarray) -> LastWord | None:
         for layer, A, b in zip(net.layout.layers, net.A, net.b, strict=True):
             scores.append(values[-1] @ A + b)
             values.append(layer.activation(scores[-1]))
-    if (Y == Y[0]).all() or not _is_constant(values[-1]) or not _is_constant(model._outputs(X)):
+    if (Y[0] == Y).all() or not _is_constant(values[-1]) or not _is_constant(model._outputs(X)):
         return None
     for l, (z, a) in enumerate(zip(scores[:-1], values[1:-1], strict=True), 1):
         if np.max(np.ptp(z, axis=0)) > _VARIES and _is_constant(a):
