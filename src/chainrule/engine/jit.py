@@ -24,6 +24,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from .machine import target_machine
+from .vectors import fetch_ahead
 
 _OPTIONS = {
     "nogil": True,
@@ -284,6 +285,17 @@ def copy(typing_context, target, source, size):
         return context.get_dummy_value()
 
     return signature(types.none, types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def bring(typing_context, where):
+    """Have the line of memory at this address brought into the cache, and go on meanwhile."""
+
+    def codegen(context, builder, sig, args):
+        fetch_ahead(builder, args[0])
+        return context.get_dummy_value()
+
+    return signature(types.none, types.int64), codegen
 
 
 def _pointer(context, builder, array_type, array, index):

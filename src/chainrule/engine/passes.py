@@ -33,13 +33,16 @@ from chainrule.engine.columns import (
     TARGETS,
     TRAINED,
 )
-from chainrule.engine.jit import address, call, compiled, copy, written_out
+from chainrule.engine.jit import address, bring, call, compiled, copy, written_out
 from chainrule.engine.masks import keyed
 from chainrule.engine.processor import PANEL_BYTES
 from chainrule.engine.products import pack, pack_plain, pack_turned
 
 # A row of so few numbers is copied by a loop: the call of a copying function alone takes as long.
 SHORT_ROW = 8
+# A row of an X larger than the second-level cache is asked for while the one so many before it is copied: they lie
+# anywhere in it.
+ROWS_AHEAD, LINE_BYTES, NEAR_BYTES = 8, 64, 1 << 20
 
 
 # ---------------------------------------------------------------- weights as panels
@@ -198,7 +201,12 @@ def fetch_inputs(rows, lo, hi, work, s, tail):
     at, named = tail[INPUT], order[lo:hi]
     x, size = address(work, work.shape[1] * s + at), work.itemsize
     if D > SHORT_ROW:
+        is_far = X.size * size > NEAR_BYTES
         for i in range(n):
+            if is_far and i + ROWS_AHEAD < n:
+                ahead = address(X, named[i + ROWS_AHEAD] * D)
+                for line in range(ahead, ahead + D * size, LINE_BYTES):
+                    bring(line)
             copy(x + i * D * size, address(X, named[i] * D), D * size)
         return x
     room = work[s, at : at + n * D]  # where it is looked up once: no store could have changed it
