@@ -110,3 +110,27 @@ def test_the_loop_is_vectorised(loops, name, dtype):
         else ("mulpd", "fmadd213pd", "fmul\tv", "fmla\tv")
     )
     assert any(word in assembly for word in packed)
+
+
+@pytest.mark.parametrize("words", [elementary._by_halves, elementary._by_instruction])
+@pytest.mark.parametrize("dtype", LARGEST, ids=lambda d: np.dtype(d).name)
+def test_far_powers_of_two_are_those_of_the_c_library(words, dtype):
+    from numba import njit
+
+    scaled_far = elementary.far_scaling(words)
+
+    @njit(error_model="numpy")
+    def run(x, n, out):
+        for i in range(x.size):
+            out[i] = scaled_far(x[i], n[i])
+
+    info = np.finfo(dtype)
+    n = np.arange(info.minexp - info.nmant - 3, info.maxexp + 3)
+    x = np.repeat(np.random.default_rng(0).uniform(0.7, 1.5, 16), len(n)).astype(dtype)
+    out = np.empty_like(x)
+    run(x, np.tile(n, 16).astype(dtype), out)
+    with np.errstate(all="ignore"):
+        expected = np.ldexp(x, np.tile(n, 16))
+    assert out.tolist() == expected.tolist()
+    assert np.isinf(out).any()
+    assert (out == 0).any()

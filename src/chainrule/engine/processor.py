@@ -16,6 +16,8 @@ def vector_unit() -> tuple[int, int]:
 
 
 VECTOR, REGISTERS = vector_unit()
+# AVX-512 has an instruction for x 2^n, which the compiler knows to take for vectors from this version on.
+SCALES = VECTOR == 64 and llvmlite.binding.llvm_version_info[0] >= 22
 # Vectors side by side in a tile and in a line of a panel, and how many sums a full tile has: what is left of the
 # registers holds a line of B and a number of A. Wide tiles read fewer numbers for their multiply-adds than tall ones.
 ABREAST, SUMS = {16: (2, 12), 32: (4, 24)}[REGISTERS]
