@@ -34,7 +34,7 @@ from .machine import load
 
 _HERE = Path(__file__).parent
 # The modules of ours that are compiled into a row, and into a kernel.
-ROW_DEPENDS_ON = ("jit.py", "elementary.py")
+ROW_DEPENDS_ON = ("jit.py", "elementary.py", "processor.py")
 KERNEL_DEPENDS_ON = (
     "jit.py", "kernels.py", "passes.py", "moving.py", "meeting.py", "second_order.py", "normal.py", "damped.py",
     "units.py", "masks.py", "columns.py", "records.py", "products.py", "tiles.py", "panels.py", "matvec.py",
