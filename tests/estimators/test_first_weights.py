@@ -122,6 +122,20 @@ def test_a_network_that_is_a_constant_says_so(solver):
         flat.fit(rows, sine)
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softplus", "relu", "silu"])
+def test_units_that_are_flat_are_seen_whatever_they_are(activation, sign):
+    """All scores of a hidden layer at about ±40, and y of mean 0 with the same spread."""
+    model = regressor("levenberg_marquardt", activation=activation, max_iter=1).initialize(X, sine - sine.mean())
+    model.coefs_[0][:] *= 0.1 / np.abs(model.coefs_[0]).max()
+    model.intercepts_[0][:] = 40.0 * sign
+    flat = sign < 0 or activation in ("tanh", "sigmoid")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        model.fit(X, sine - sine.mean())
+    assert any("ended at a constant" in str(said.message) for said in heard) == flat
+
+
 @pytest.mark.parametrize("solver", SECOND_ORDER)
 def test_a_constant_that_is_right_is_no_failure(solver):
     far = 1e3 * X + 7e4

@@ -383,6 +383,21 @@ def test_a_pickle_from_before_a_parameter_was_there_takes_its_default(y):
         assert_array_equal(again.fit(X, y(X)).network_.w, model.network_.w)
 
 
+class Derived(R):
+    def __init__(self, alpha=0.5, hidden_layer_sizes=(6,)):
+        super().__init__(alpha=alpha, hidden_layer_sizes=hidden_layer_sizes, max_iter=5, random_state=0)
+
+
+def test_a_pickle_of_a_derived_class_does_so_too():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = Derived().fit(X, number(X))
+        old = pickle.loads(pickle.dumps(model))
+        del old.__dict__["n_init"]
+        again = pickle.loads(pickle.dumps(old)).fit(X, number(X))
+    assert_array_equal(again.network_.w, model.network_.w)
+
+
 @pytest.mark.parametrize("settings", [{"dropout": 0.3}, {"averaging": 0.5}, {"learning_rate": "cosine"}, {"l1": 0.1}])
 def test_a_warm_start_goes_on_from_the_weights(settings):
     model = fitted(number, warm_start=True, max_iter=2, **settings)

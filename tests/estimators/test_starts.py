@@ -14,7 +14,6 @@ from sklearn.preprocessing import scale
 
 from chainrule import MLPClassifier, MLPRegressor
 from chainrule.descent import METHODS, SECOND_ORDER
-from chainrule.training import Patience
 
 X = np.linspace(-1.0, 1.0, 60)[:, None]
 noisy = np.sin(np.pi * X[:, 0]) + 0.2 * np.random.default_rng(0).normal(size=60)
@@ -181,9 +180,6 @@ def test_a_callback_ends_the_training_that_it_is_in(solver):
     stops = regressor(solver=solver, n_init=4).set_callbacks(lambda event: event.epoch == 2 and "enough")
     assert len(fitted(stops, X, noisy).starts_) == 4
     assert (stops.stopped_because_, stops.n_iter_) == ("enough", 2)
-    patient = regressor(solver=solver, n_init=4, max_iter=30).set_callbacks(Patience(20))
-    waits = regressor(solver=solver, n_init=4, max_iter=30)
-    assert fitted(patient, X, noisy).starts_ == fitted(waits, X, noisy).starts_
 
 
 class NoMore:

@@ -53,6 +53,15 @@ def test_patience(rule, losses, stop, words, kind):
         assert ("training loss" in reason) == (kind == "loss")
 
 
+def test_a_second_training_is_waited_for_anew():
+    rule = Patience(2)
+    for losses in ([1, 2, 2], [9, 8, 7, 6], [5, 1, 1, 1]):
+        assert [rule(event(k, loss, "loss")) for k, loss in enumerate(losses, 1)] == [None] * len(losses)
+    late = Patience(0, start_from_epoch=1)
+    late(event(2, 1, "loss"))
+    assert [late(event(k, 9 - k, "loss")) for k in (1, 2, 3)] == [None] * 3
+
+
 def test_keras_counts_one_less():
     """Keras stops p epochs after the best: Patience(p − 1)."""
     losses, best, waited, stop = [5, 4, 3, 3, 3, 3, 3], np.inf, 0, None

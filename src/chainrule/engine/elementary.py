@@ -93,7 +93,7 @@ def _by_instruction(builder, x, exponent):
 
 def far_scaling(words):
     """A function (x, n) -> x 2^n, n a whole number as a float, for results below the normal range, or above all numbers
-    too; `words` write it for x and the exponent as an integer."""
+    too; `words(builder, x, exponent)` writes it, for a whole exponent."""
 
     @intrinsic
     def scaled_far(typing_context, x, n):
@@ -132,7 +132,7 @@ def _reduced_float32(x):
 
 @_inlined
 def _parts_float32(x):
-    """(n, e^r − 1), to a share of e^r − 1 itself."""
+    """(n, e^r − 1), right to rounding beside e^r − 1 itself, which takes a term more than beside e^r."""
     n, r = _reduced_float32(x)
     return n, fma(_series_32(r) * r, r, r)
 

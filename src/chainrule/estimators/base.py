@@ -74,8 +74,10 @@ class BaseMLP(CallbackMixin, LooksMixin, BaseEstimator):
     @classmethod
     @cache
     def _defaults(cls) -> dict[str, Any]:
-        own = signature(cls.__init__).parameters.items()
-        return {name: parameter.default for name, parameter in own if parameter.default is not parameter.empty}
+        """The defaults of all parameters, those of a class that one of ours was derived from among them."""
+        makers = [c.__init__ for c in reversed(cls.__mro__) if issubclass(c, BaseMLP) and "__init__" in vars(c)]
+        found = (parameter for maker in makers for parameter in signature(maker).parameters.values())
+        return {parameter.name: parameter.default for parameter in found if parameter.default is not parameter.empty}
 
     def _validate_params(self) -> None:
         """scikit-learn's check, but not again while the parameters are the same objects."""

@@ -22,8 +22,8 @@ class CallbackMixin(CallbackSupportMixin):
         *callbacks : plain functions of an event (`chainrule.training.Event`, one an epoch), objects that can be called
             so, or callbacks of scikit-learn's protocol (`sklearn.callback`). A plain one ends training with True or a
             text that says why; one of scikit-learn's with True. With `n_init` they see one training after another,
-            each from its epoch 1 on, and end the one that they are in: the next one follows, unless one of
-            scikit-learn's says True at the end of a task called "start".
+            each from its epoch 1 on (a logger writes these steps again), and end the one that they are in: the next
+            one follows, unless one of scikit-learn's says True at the end of a task called "start".
 
         Returns
         -------

@@ -95,7 +95,7 @@ _MORE = [
               "levenberg_marquardt and trainlm: these begin with 'nguyen_widrow', which lays the "
               "units of hidden layers over the ranges of what comes to them, for all rows of X whose weight is not 0, "
               "held-out ones too (partial_fit: those of its first call). The other names of the initialisers "
-              "('he_normal', 'lecun_normal' …) draw weights, biases start at 0; so may an own Initialiser.",
+              "('he_normal', 'lecun_normal' …) draw weights, and biases start at 0. An own Initialiser goes, too.",
               "str or Initialiser"),
     Parameter("n_init", 1, [_number(1, integer=True)],
               "So many trainings, each from first weights of its own, drawn one after another; the best is kept: that "
@@ -248,7 +248,7 @@ _ATTRIBUTES = [
     Attribute("out_activation_", "str", "'identity', 'logistic', 'softmax', 'exp' or 'ascending'."),
     Attribute("starts_", "list of float", "What each of the n_init trainings ended at: its loss_, or what else tells "
               "the better one (see n_init); NaN where its numbers overflowed, or Ctrl-C came before it had any. There "
-              "are fewer where the time or Ctrl-C ended the fit."),
+              "are fewer where the time, Ctrl-C, a callback between them or an error ended the fit."),
     Attribute("stopped_because_", "str", "Why the training that was kept ended, in words."),
     Attribute("n_features_in_", "int", "D_0."),
     Attribute("feature_names_in_", "array of str", "The names of the columns, where X has names."),

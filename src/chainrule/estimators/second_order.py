@@ -22,7 +22,7 @@ from .job import Job, LastWord
 from .settings import check_curvature, second_order, solver_name
 from .solvers import last_word, train
 
-# Outputs that differ by less, as a share of their size, are the same; scores that differ by more are not. So many rows
+# Outputs that differ by less, as a share of y's spread, are the same; scores that differ by more are not. So many rows
 # are looked at before all are.
 _FLAT, _VARIES, _LOOKED_AT = 1e-9, 1e-3, 200
 _CONSTANT = (
@@ -55,7 +55,7 @@ def fit_second_order(model: Any, X: Any, Y: np.ndarray, weights: Any, job: Job) 
         net.w[...] = whole.w
     model.stopped_because_ = outcome.stopped_because
     said = last_word(outcome, follower, solver_name(model))
-    return said if outcome.interrupted else _said_of_a_constant(model, X, Y) or said
+    return said if outcome.interrupted or follower.overflowed else _said_of_a_constant(model, X, Y) or said
 
 
 def _said_of_a_constant(model: Any, X: Any, Y: np.ndarray) -> LastWord | None:
@@ -69,17 +69,18 @@ def _said_of_a_constant(model: Any, X: Any, Y: np.ndarray) -> LastWord | None:
         for layer, A, b in zip(net.layout.layers, net.A, net.b, strict=True):
             scores.append(values[-1] @ A + b)
             values.append(layer.activation(scores[-1]))
-    if (Y[0] == Y).all() or not _is_constant(values[-1]) or not _is_constant(model._outputs(X)):
+    spread = float(np.max(np.ptp(Y.astype(float), axis=0)))
+    if not spread or not _is_constant(values[-1], spread) or not _is_constant(model._outputs(X), spread):
         return None
     for l, (z, a) in enumerate(zip(scores[:-1], values[1:-1], strict=True), 1):
-        if np.max(np.ptp(z, axis=0)) > _VARIES and _is_constant(a):
+        if np.max(np.ptp(z, axis=0)) > _VARIES and _is_constant(a, max(1.0, float(np.max(np.abs(a))))):
             return partial(warn, _CONSTANT.format(solver_name(model), l), ConvergenceWarning)
     return None
 
 
-def _is_constant(a: np.ndarray) -> bool:
-    """Whether all rows are finite and, to rounding, the same."""
-    return bool(np.isfinite(a).all() and np.max(np.ptp(a, axis=0)) <= _FLAT * np.max(np.abs(a)))
+def _is_constant(a: np.ndarray, scale: float) -> bool:
+    """Whether all rows are finite and, beside numbers of this size, the same."""
+    return bool(np.isfinite(a).all() and np.max(np.ptp(a, axis=0)) <= _FLAT * scale)
 
 
 def _recorded(model: Any, whole: SecondOrderRun) -> list[Any]:

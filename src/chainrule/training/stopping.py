@@ -18,9 +18,9 @@ class Patience:
 
     What is compared: the validation score (higher is better) where there is one, else the validation loss, else the
     training loss. An epoch is better if it improves on the best by more than `min_delta`. The first `start_from_epoch`
-    epochs are not looked at. A best at epoch 60 with epochs=20 and factor=0.5 stops at epoch 111, the first more than
-    20 + 0.5 · 60 epochs after it. Keras' EarlyStopping(patience=p) stops p epochs after the best, one earlier than
-    Patience(p); scikit-learn's n_iter_no_change counts as here.
+    epochs are not looked at. An event of epoch 1 begins anew. A best at epoch 60 with epochs=20 and factor=0.5 stops at
+    epoch 111, the first more than 20 + 0.5 · 60 epochs after it. Keras' EarlyStopping(patience=p) stops p epochs after
+    the best, one earlier than Patience(p); scikit-learn's n_iter_no_change counts as here.
 
     >>> rule = Patience(epochs=1)
     >>> losses = [0.5, 0.4, 0.45, 0.41]
