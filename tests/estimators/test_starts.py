@@ -1,5 +1,6 @@
 """Several first weights for one fit: n_init trainings, of which the best is kept."""
 
+import itertools
 import math
 import os
 import signal
@@ -14,6 +15,7 @@ from sklearn.preprocessing import scale
 
 from chainrule import MLPClassifier, MLPRegressor
 from chainrule.descent import METHODS, SECOND_ORDER
+from chainrule.training import stopping
 
 X = np.linspace(-1.0, 1.0, 60)[:, None]
 noisy = np.sin(np.pi * X[:, 0]) + 0.2 * np.random.default_rng(0).normal(size=60)
@@ -58,6 +60,21 @@ def test_it_is_the_best_of_fits_one_after_another(solver):
         assert (several.loss_, several.n_iter_, several.t_) == (best.loss_, best.n_iter_, best.t_)
         assert several.starts_ == ends
         assert several.stopped_because_ == best.stopped_because_
+
+
+@pytest.mark.parametrize(("losses", "kept"), [([3, 2, 1, 4], 2), ([1, 2, 3, 0], 3), ([2, 5, 2, 2], 0)])
+def test_what_is_said_is_the_last_word_of_the_start_that_is_kept(losses, kept, monkeypatch):
+    for silent in (True, False):
+        heard, count = [], itertools.count()
+
+        def trained(self, X, Y, weights, job, silent=silent, heard=heard, count=count):
+            k = next(count)
+            self.loss_ = float(losses[k])
+            return None if silent and k == kept else lambda: heard.append(k)
+
+        monkeypatch.setattr(MLPRegressor, "_train", trained)
+        assert regressor(n_init=4).fit(X, noisy).loss_ == min(losses)
+        assert heard == ([] if silent else [kept])
 
 
 def test_of_lbfgs_too_only_the_end_that_is_kept_is_said():
@@ -274,9 +291,12 @@ def test_a_fit_that_fails_leaves_no_ends_of_another():
     assert not hasattr(model, "starts_")
 
 
-def test_the_time_is_that_of_all_starts():
-    model = fitted(regressor(n_init=10**6, max_time=0.3), X, noisy)
-    assert 1 < len(model.starts_) < 10**6
+@pytest.mark.parametrize("solver", ["adam", "levenberg_marquardt", "lbfgs"])
+def test_the_time_is_that_of_all_starts(solver, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: float(next(clock)))  # a second each time it is looked at
+    model = fitted(regressor(n_init=50, max_time=40.0, solver=solver), X, noisy)
+    assert 1 < len(model.starts_) < 10
 
 
 def test_weights_that_are_there_are_one_start(tmp_path):
