@@ -41,7 +41,7 @@ from chainrule.engine.products import pack, pack_plain, pack_turned
 # A row of so few numbers is copied by a loop: the call of a copying function alone takes as long.
 SHORT_ROW = 8
 # Where X is larger than this, rows of it that are named in any order are in no cache that is near: each is asked for
-# while the one so many before it is copied.
+# while the one so many before it is copied (not the line more that it may reach into: that gained nothing).
 ROWS_AHEAD, LINE_BYTES, NEAR_BYTES = 8, 64, 1 << 20
 
 
@@ -205,7 +205,7 @@ def fetch_inputs(rows, lo, hi, work, s, tail):
         for i in range(n):
             if is_far and i + ROWS_AHEAD < n:
                 ahead = address(X, named[i + ROWS_AHEAD] * D)
-                for line in range(ahead & -LINE_BYTES, ahead + D * size, LINE_BYTES):
+                for line in range(ahead, ahead + D * size, LINE_BYTES):
                     bring(line)
             copy(x + i * D * size, address(X, named[i] * D), D * size)
         return x
