@@ -199,8 +199,8 @@ def test_a_callback_ends_the_training_that_it_is_in(solver):
     assert (stops.stopped_because_, stops.n_iter_) == ("enough", 2)
 
 
-class NoMore:
-    """scikit-learn's protocol: no third start."""
+class Quiet:
+    """scikit-learn's protocol, of which nothing is used."""
 
     def setup(self, estimator, context):
         pass
@@ -210,6 +210,13 @@ class NoMore:
 
     def on_fit_task_begin(self, estimator, context):
         pass
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+
+class NoMore(Quiet):
+    """No third start."""
 
     def on_fit_task_end(self, estimator, context):
         return context.task_name == "start" and context.task_id == 1
@@ -256,21 +263,12 @@ def test_ctrl_c_between_two_trainings_keeps_the_best(monkeypatch):
         model.fit(X, noisy)
 
 
-class AtOnce:
-    """scikit-learn's protocol: Ctrl-C as a start begins."""
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
+class AtOnce(Quiet):
+    """Ctrl-C as the second start begins."""
 
     def on_fit_task_begin(self, estimator, context):
         if context.task_name == "epoch" and context.parent.task_id == 1:
             os.kill(os.getpid(), signal.SIGINT)
-
-    def on_fit_task_end(self, estimator, context):
-        pass
 
 
 @pytest.mark.parametrize("solver", ["adam", "levenberg_marquardt", "bayesian_regularisation"])
